@@ -1,0 +1,149 @@
+//! `content`: new content, made of a guest's bytes and of ranges that never pass through it.
+
+use bytes::BytesMut;
+use sigillo_mail::Rope;
+use wasmtime::component::Resource;
+
+use super::message::within;
+use super::{MessageHandle, Refusal, limit};
+use crate::limits;
+use crate::step::StepState;
+use crate::world::mail::content::{Host, HostContent};
+
+/// Content under construction. Small pieces are gathered, so that a guest that appends octet by octet does not make
+/// a rope of octets.
+#[derive(Debug, Default)]
+pub struct ContentHandle {
+    rope: Rope,
+    gathered: BytesMut,
+}
+
+impl ContentHandle {
+    /// Octets so far.
+    pub fn length(&self) -> u64 {
+        self.rope.len() + self.gathered.len() as u64
+    }
+
+    /// Everything so far.
+    pub fn rope(&mut self) -> &Rope {
+        if !self.gathered.is_empty() {
+            self.rope.push_bytes(self.gathered.split().freeze());
+        }
+        &self.rope
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.room(bytes.len() as u64, 0)?;
+        self.gathered.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn push_rope(&mut self, rope: &Rope) -> Result<(), Refusal> {
+        self.room(rope.len(), rope.segments().len())?;
+        self.rope();
+        self.rope.append(rope);
+        Ok(())
+    }
+
+    fn room(&self, octets: u64, segments: usize) -> Result<(), Refusal> {
+        if self.length().saturating_add(octets) > limits::CONTENT_MAX {
+            return Err(limit(format!("content has at most {} octets", limits::CONTENT_MAX)));
+        }
+        if self.rope.segments().len() + segments >= limits::SEGMENTS_MAX {
+            return Err(limit(format!("content has at most {} pieces", limits::SEGMENTS_MAX)));
+        }
+        Ok(())
+    }
+}
+
+type This = Resource<ContentHandle>;
+
+impl Host for StepState {}
+
+impl HostContent for StepState {
+    fn new(&mut self) -> wasmtime::Result<This> {
+        self.call()?;
+        Ok(self.table.push(ContentHandle::default())?)
+    }
+
+    fn append(&mut self, this: This, bytes: Vec<u8>) -> Result<(), Refusal> {
+        self.call()?;
+        self.writes(bytes.len() as u64)?;
+        self.table.get_mut(&this)?.push_bytes(&bytes)
+    }
+
+    fn append_range(
+        &mut self,
+        this: This,
+        source: Resource<MessageHandle>,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Refusal> {
+        self.call()?;
+        let view = self.view(&source)?;
+        within(offset, length, view.rope.len())?;
+        self.table.get_mut(&this)?.push_rope(&view.rope.slice(offset, length))
+    }
+
+    fn append_content(&mut self, this: This, source: This) -> Result<(), Refusal> {
+        self.call()?;
+        let rope = self.content(&source)?;
+        self.table.get_mut(&this)?.push_rope(&rope)
+    }
+
+    fn length(&mut self, this: This) -> wasmtime::Result<u64> {
+        self.call()?;
+        Ok(self.table.get(&this)?.length())
+    }
+
+    fn read(&mut self, this: This, offset: u64, max: u32) -> Result<Vec<u8>, Refusal> {
+        self.call()?;
+        let rope = self.content(&this)?;
+        let max = u64::from(max.min(limits::READ_MAX)).min(rope.len().saturating_sub(offset));
+        self.reads(max)?;
+        Ok(rope.read(&*self.source(), offset, max as usize)?.to_vec())
+    }
+
+    fn drop(&mut self, this: This) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl StepState {
+    /// What the guest built so far. Later appends do not change it.
+    pub(super) fn content(&mut self, this: &This) -> Result<Rope, Refusal> {
+        Ok(self.table.get_mut(this)?.rope().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigillo_mail::rope::NoSource;
+
+    #[test]
+    fn pieces_stay_in_order_and_small_ones_become_one() {
+        let mut content = ContentHandle::default();
+        for byte in b"one " {
+            content.push_bytes(&[*byte]).unwrap();
+        }
+        content.push_rope(&Rope::from_bytes("two ")).unwrap();
+        content.push_bytes(b"three").unwrap();
+        assert_eq!(content.length(), 13);
+        assert_eq!(&content.rope().to_bytes(&NoSource).unwrap()[..], b"one two three");
+        assert_eq!(content.rope().segments().len(), 3);
+    }
+
+    #[test]
+    fn content_doubled_by_itself_ends_at_a_limit() {
+        let mut content = ContentHandle::default();
+        content.push_rope(&Rope::from_bytes("x".repeat(1000))).unwrap();
+        let doubled = (0..64).take_while(|_| {
+            let rope = content.rope().clone();
+            content.push_rope(&rope).is_ok()
+        });
+        assert!(doubled.count() < 20);
+        assert!(content.rope().segments().len() <= limits::SEGMENTS_MAX);
+    }
+}

@@ -1,0 +1,105 @@
+//! What a step asks the server to change: recorded while it runs, handed on whole when it ends well, dropped whole
+//! when it does not.
+
+use serde::{Deserialize, Serialize};
+use sigillo_mail::{Mailbox, ReversePath, Rope};
+
+/// The changes of one step, for one commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// The plugin whose step it was.
+    pub plugin: String,
+    /// The step's place in its chain, such as `access/0`; the key of the wake-up for a timer.
+    pub step: String,
+    /// Messages to queue.
+    pub submissions: Vec<Submission>,
+    /// Keys of `state` that were read, each with the version that was seen. If one has changed at the commit, the
+    /// chain must run anew.
+    pub state_reads: Vec<(String, u64)>,
+    /// Changes of `state`, one for a key.
+    pub state_writes: Vec<StateWrite>,
+    /// Changes of the wake-ups, in order.
+    pub timers: Vec<TimerOp>,
+    /// Events for the message log, in order.
+    pub evidence: Vec<Event>,
+    /// Folder for the message instead of INBOX.
+    pub file_into: Option<String>,
+    /// Flags for the filed message.
+    pub flags: Vec<String>,
+}
+
+impl ChangeSet {
+    /// Whether nothing is to be changed; what was only read needs no commit.
+    pub fn is_empty(&self) -> bool {
+        self.submissions.is_empty()
+            && self.state_writes.is_empty()
+            && self.timers.is_empty()
+            && self.evidence.is_empty()
+            && self.file_into.is_none()
+            && self.flags.is_empty()
+    }
+}
+
+/// A message that a plugin queues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Derived from the step and the key: the same step run anew gives the same.
+    pub id: String,
+    /// What tells the messages of one step apart.
+    pub key: String,
+    /// One of the granted addresses, or null.
+    pub reverse_path: ReversePath,
+    /// At least one, at most [`crate::limits::RECIPIENTS_MAX`], without repetitions.
+    pub recipients: Vec<Mailbox>,
+    /// Checked: every line ends with CRLF.
+    pub content: Rope,
+}
+
+/// A change of one key of a plugin's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateWrite {
+    /// At most [`crate::limits::KEY_MAX`] octets.
+    pub key: String,
+    /// The new value; none removes the key.
+    pub value: Option<Vec<u8>>,
+    /// Days after which the value is gone.
+    pub keep_days: u32,
+}
+
+/// A change of one wake-up of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TimerOp {
+    /// Asks for one, or moves it.
+    Set {
+        /// The plugin's own name for it.
+        key: String,
+        /// Milliseconds since 1970, UTC.
+        at_ms: u64,
+        /// Given back when it is due.
+        payload: Vec<u8>,
+    },
+    /// Forgets one.
+    Cancel {
+        /// The plugin's own name for it.
+        key: String,
+    },
+}
+
+/// An event for the message log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The unique id of the original message.
+    pub message_id: String,
+    /// What happened, a word such as `acceptance`.
+    pub kind: String,
+    /// Sender of the original message.
+    pub sender: String,
+    /// Recipients of the original message, or those concerned.
+    pub recipients: Vec<String>,
+    /// Subject of the original message.
+    pub subject: String,
+    /// Ids of the messages made for it.
+    pub related: Vec<String>,
+    /// Anything more, by name.
+    pub details: Vec<(String, String)>,
+}

@@ -1,0 +1,286 @@
+//! A policy at work: picks the chain, runs its steps one after the other, and applies each change set whole or not
+//! at all.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use sigillo_policy::{Chain, Diagnostic, Facts, OnFailure, Policy, Stage, Step};
+
+use crate::cache::hex;
+use crate::changes::ChangeSet;
+use crate::host::Host;
+use crate::load::{self, Loaded};
+use crate::passage::Passage;
+use crate::run::{ChainRun, Outcome, StepRecord};
+use crate::services::Services;
+use crate::step::{self, Call, Inputs, Ran, Recorded, StepLimits};
+use crate::verdict::{self, Allowed};
+use crate::view::MessageView;
+
+/// A loaded, checked policy. To change the policy, load another beside it: a message finishes on the one with which
+/// it began.
+pub struct Engine {
+    host: Arc<Host>,
+    policy: Policy,
+    plugins: BTreeMap<String, Loaded>,
+    services: Arc<dyn Services>,
+    epoch: String,
+}
+
+impl Engine {
+    /// Loads every plugin of a policy, or says everything that is wrong. Compiles where the cache has nothing: that
+    /// takes seconds, on a thread where it may.
+    pub async fn load(
+        host: Arc<Host>,
+        policy: Policy,
+        plugins_dir: &Path,
+        services: Arc<dyn Services>,
+    ) -> Result<Engine, Vec<Diagnostic>> {
+        let plugins = load::all(&host, &policy, plugins_dir, &services).await?;
+        let epoch = epoch(&policy, &plugins);
+        Ok(Engine { host, policy, plugins, services, epoch })
+    }
+
+    /// Names the policy and the plugins behind it: equal for equal texts and equal components.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Runs the first chain of the stage whose condition holds. If there is none, the message goes on as it came.
+    pub async fn run(&self, stage: Stage, facts: &Facts, passage: Passage) -> ChainRun {
+        let came = MessageView { rope: passage.message().clone(), structure: passage.structure().clone() };
+        let mut course = Course { view: Arc::new(came), change_sets: Vec::new(), steps: Vec::new() };
+        let Some(chain) = self.policy.chain(stage, facts) else {
+            return course.end(self, None, Outcome::Continue, &passage);
+        };
+        let (passage, now_ms) = (Arc::new(passage), self.services.now_ms());
+        for (index, step) in chain.steps.iter().enumerate() {
+            let outcome = self.step(chain, index, step, &passage, now_ms, &mut course).await;
+            if outcome != Outcome::Continue {
+                return course.end(self, Some(chain), outcome, &passage);
+            }
+        }
+        // Every step of the policy has run, or the message does not go on.
+        let outcome = match course.steps.len() == chain.steps.len() {
+            true => Outcome::Continue,
+            false => Outcome::Hold("the steps that ran are not those of the policy".into()),
+        };
+        course.end(self, Some(chain), outcome, &passage)
+    }
+
+    async fn step(
+        &self,
+        chain: &Chain,
+        index: usize,
+        step: &Step,
+        passage: &Arc<Passage>,
+        now_ms: u64,
+        course: &mut Course,
+    ) -> Outcome {
+        let stage = chain.stage;
+        let Some(plugin) = self.plugins.get(&step.plugin) else {
+            // Loading has checked this; nothing may pass for a step that did not run.
+            return Outcome::Hold(format!("plugin `{}` is not loaded", step.plugin));
+        };
+        let inputs = Inputs {
+            stage: Some(stage),
+            in_hand: Some((passage.clone(), course.view.clone())),
+            ..self.inputs(plugin, passage.id(), seed(passage, chain, index), now_ms)
+        };
+        let limits = StepLimits::of(&step.limits);
+        let ran = step::run(&self.host, &plugin.pre, &plugin.hooks, inputs, limits, Call::Stage(stage)).await;
+        let mut record = record(plugin, stage, index, &ran);
+        record.message_size = course.view.rope.len();
+        let allowed = Allowed { accept: step.may_accept, discard: step.may_discard };
+        let outcome = match self.settle(ran, stage, allowed, course).await {
+            Ok((outcome, changes)) => {
+                record.verdict = outcome.word().into();
+                course.change_sets.push((index, changes.change_set(&plugin.name, format!("{}/{index}", chain.name))));
+                outcome
+            }
+            Err(why) => {
+                let after = verdict::after_failure(step.on_failure, &plugin.name);
+                record.verdict = after.as_ref().map_or("skip", Outcome::word).into();
+                tracing::warn!(plugin = %plugin.name, %stage, passage = passage.id(), verdict = record.verdict, why, "step failed");
+                record.failure = Some(why);
+                after.unwrap_or(Outcome::Continue)
+            }
+        };
+        course.steps.push(record);
+        outcome
+    }
+
+    /// Judges what a step said and applies its edits. After an error nothing of the step remains.
+    async fn settle(
+        &self,
+        ran: Ran,
+        stage: Stage,
+        allowed: Allowed,
+        course: &mut Course,
+    ) -> Result<(Outcome, Recorded), String> {
+        let said = ran.said.map_err(|failure| failure.words)?;
+        let said = said.ok_or_else(|| "gave no verdict".to_owned())?;
+        let outcome = verdict::judge(said, stage, allowed)?;
+        let mut recorded = ran.recorded;
+        let replacement = recorded.replacement.take();
+        if matches!(outcome, Outcome::Continue | Outcome::Accept) {
+            let source = self.services.source();
+            let view = course.view.clone().edited(replacement, &recorded.fields, source).await;
+            course.view = view.map_err(|why| format!("made a message that is none: {why}"))?;
+        }
+        Ok((outcome, recorded))
+    }
+
+    /// Runs a wake-up. It belongs to no chain: limits and failure policy stand at the grant. The outcome is
+    /// `Continue` (done), `Defer` (to be tried again) or `Hold` (it waits for the operator).
+    pub async fn run_timer(&self, plugin: &str, key: &str, payload: Vec<u8>, passage_id: &str) -> ChainRun {
+        let Some((plugin, grant)) = self.plugins.get(plugin).and_then(|p| Some((p, p.grants.timers?))) else {
+            // The policy has changed since it was asked for.
+            return self.timer_run(Outcome::Hold(format!("no plugin `{plugin}` with the grant `timers`")), None, None);
+        };
+        let seed = hashed(&[b"timer", passage_id.as_bytes(), plugin.name.as_bytes(), key.as_bytes()]);
+        let inputs = self.inputs(plugin, passage_id, seed, self.services.now_ms());
+        let call = Call::Timer { key: key.to_owned(), payload };
+        let ran = step::run(&self.host, &plugin.pre, &plugin.hooks, inputs, StepLimits::of(&grant.limits), call).await;
+        let mut record = record(plugin, Stage::Timer, 0, &ran);
+        let (outcome, changes) = match ran.said {
+            Ok(_) => (Outcome::Continue, Some(ran.recorded.change_set(&plugin.name, format!("timer/{key}")))),
+            Err(failure) => {
+                // What the plugin itself says will not work later either is not tried again.
+                let hold = failure.permanent || grant.on_failure != OnFailure::Defer;
+                tracing::warn!(plugin = %plugin.name, key, hold, why = failure.words, "wake-up failed");
+                let reason = format!("wake-up of plugin `{}`: {}", plugin.name, failure.words);
+                record.failure = Some(failure.words);
+                (if hold { Outcome::Hold(reason) } else { Outcome::Defer(verdict::later()) }, None)
+            }
+        };
+        record.verdict = outcome.word().into();
+        self.timer_run(outcome, changes, Some(record))
+    }
+
+    fn timer_run(&self, outcome: Outcome, changes: Option<ChangeSet>, record: Option<StepRecord>) -> ChainRun {
+        ChainRun {
+            chain: None,
+            outcome,
+            message: Default::default(),
+            structure: None,
+            change_sets: changes.into_iter().filter(worth_a_commit).collect(),
+            steps: record.into_iter().collect(),
+            epoch: self.epoch.clone(),
+        }
+    }
+
+    fn inputs(&self, plugin: &Loaded, passage_id: &str, seed: [u8; 32], now_ms: u64) -> Inputs {
+        Inputs {
+            plugin: plugin.name.clone(),
+            config: plugin.config.clone(),
+            grants: plugin.grants.clone(),
+            stage: None,
+            in_hand: None,
+            passage_id: passage_id.into(),
+            seed,
+            now_ms,
+            services: self.services.clone(),
+        }
+    }
+}
+
+/// A chain under way.
+struct Course {
+    view: Arc<MessageView>,
+    /// With the index of the step.
+    change_sets: Vec<(usize, ChangeSet)>,
+    steps: Vec<StepRecord>,
+}
+
+impl Course {
+    /// What remains of the steps, by the outcome; the table stands at [`ChainRun`].
+    fn end(self, engine: &Engine, chain: Option<&Chain>, outcome: Outcome, passage: &Passage) -> ChainRun {
+        let last = self.steps.len().saturating_sub(1);
+        let keep = |index: usize| match outcome {
+            Outcome::Continue | Outcome::Accept | Outcome::Quarantine(_) | Outcome::Discard(_) => true,
+            Outcome::Reject(_) => index == last,
+            Outcome::Defer(_) | Outcome::Hold(_) => false,
+        };
+        let as_it_came = matches!(outcome, Outcome::Reject(_) | Outcome::Defer(_) | Outcome::Hold(_));
+        let kept = self.change_sets.into_iter().filter(|(index, _)| keep(*index)).map(|(_, changes)| changes);
+        let (message, structure) = match as_it_came {
+            true => (passage.message().clone(), passage.structure().clone()),
+            false => (self.view.rope.clone(), self.view.structure.clone()),
+        };
+        ChainRun {
+            chain: chain.map(|chain| chain.name.clone()),
+            change_sets: kept.filter(worth_a_commit).collect(),
+            outcome,
+            message,
+            structure: Some(structure),
+            steps: self.steps,
+            epoch: engine.epoch.clone(),
+        }
+    }
+}
+
+/// A step that changed nothing still has its say where it read state: another step's commit may have made its
+/// verdict wrong.
+fn worth_a_commit(changes: &ChangeSet) -> bool {
+    !changes.is_empty() || !changes.state_reads.is_empty()
+}
+
+fn record(plugin: &Loaded, stage: Stage, index: usize, ran: &Ran) -> StepRecord {
+    let cost = &ran.cost;
+    StepRecord {
+        plugin: plugin.name.to_string(),
+        plugin_sha256: plugin.sha256.clone(),
+        stage: stage.as_str().into(),
+        step: index,
+        message_size: 0,
+        verdict: String::new(),
+        failure: None,
+        cpu_us: cost.cpu.as_micros() as u64,
+        wall_us: cost.wall.as_micros() as u64,
+        host_calls: cost.tally.host_calls,
+        bytes_read: cost.tally.bytes_read,
+        bytes_written: cost.tally.bytes_written,
+        memory_peak: cost.memory_peak,
+        log_lines_dropped: cost.log_lines_dropped,
+    }
+}
+
+/// From which a step's ids come. The attempt belongs to it: what an earlier attempt made may be on its way already.
+fn seed(passage: &Passage, chain: &Chain, index: usize) -> [u8; 32] {
+    let (attempt, recipient) = match passage {
+        Passage::Transaction { .. } => (0, ""),
+        Passage::Delivery { attempt, recipient, .. } => (*attempt, recipient.as_str()),
+    };
+    hashed(&[
+        chain.stage.as_str().as_bytes(),
+        passage.id().as_bytes(),
+        recipient.as_bytes(),
+        &attempt.to_be_bytes(),
+        chain.name.as_bytes(),
+        &(index as u64).to_be_bytes(),
+    ])
+}
+
+fn epoch(policy: &Policy, plugins: &BTreeMap<String, Loaded>) -> String {
+    let components = plugins.values().flat_map(|plugin| [plugin.name.as_bytes(), plugin.sha256.as_bytes()]);
+    let parts: Vec<&[u8]> = std::iter::once(policy.sha256.as_bytes()).chain(components).collect();
+    hex(&hashed(&parts))
+}
+
+/// SHA-256 over parts with their lengths, so that no two lists of parts are the same bytes.
+fn hashed(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,101 @@
+//! What the host asks of the server on behalf of a plugin whose policy grants it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use sigillo_mail::structure::Structure;
+use sigillo_mail::{Rope, Source};
+use sigillo_trust::{Directory, Verification};
+
+/// Why the server could not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// Nothing under that name.
+    #[error("not found")]
+    NotFound,
+    /// The argument is not acceptable.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something outside did not answer: the step may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// State of a mailbox, as `mailboxes.status` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailboxStatus {
+    /// It takes mail.
+    Present,
+    /// No such mailbox in a domain of this server.
+    Unknown,
+    /// Over its quota.
+    Full,
+    /// Closed by the operator.
+    Disabled,
+    /// The domain is not of this server.
+    Remote,
+}
+
+impl MailboxStatus {
+    /// The word of the contract.
+    pub fn word(self) -> &'static str {
+        match self {
+            MailboxStatus::Present => "present",
+            MailboxStatus::Unknown => "unknown",
+            MailboxStatus::Full => "full",
+            MailboxStatus::Disabled => "disabled",
+            MailboxStatus::Remote => "remote",
+        }
+    }
+}
+
+/// What a line of the operator's log obliges an operator to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing; for whoever writes plugins.
+    Debug,
+    /// Nothing; it explains what happened.
+    Info,
+    /// Look at it soon.
+    Warn,
+    /// Act.
+    Error,
+}
+
+/// The server behind the host. Calls that block must leave the session's thread by themselves; a call may be dropped
+/// half-way when a step's time is over.
+///
+/// The host has already checked the grant, the limits and the shape of every argument.
+#[async_trait]
+pub trait Services: Send + Sync {
+    /// Where the bytes of ropes are read.
+    fn source(&self) -> Arc<dyn Source>;
+    /// Milliseconds since 1970, UTC.
+    fn now_ms(&self) -> u64;
+    /// Detached CMS SignedData over `content` by a named key, DER.
+    async fn sign(&self, key: &str, content: &Rope) -> Result<Vec<u8>, ServiceError>;
+    /// The rfc822 names of the named key's certificate.
+    fn key_addresses(&self, key: &str) -> Result<Vec<String>, ServiceError>;
+    /// Verifies the top-level signature of a message at an instant.
+    async fn verify(&self, message: &Rope, structure: &Structure, at_ms: u64) -> Result<Verification, ServiceError>;
+    /// The index of providers as it stands.
+    fn directory(&self) -> Arc<Directory>;
+    /// The state of a mailbox.
+    async fn mailbox_status(&self, address: &str) -> Result<MailboxStatus, ServiceError>;
+    /// A setting of a mailbox.
+    async fn mailbox_setting(&self, address: &str, name: &str) -> Result<Option<String>, ServiceError>;
+    /// A value of a plugin's state, with its version. A key that is not there has version 0.
+    async fn state_get(&self, plugin: &str, key: &str) -> Result<Option<(Vec<u8>, u64)>, ServiceError>;
+    /// Keys of a plugin's state that begin with `prefix`, in order, after `after`, at most `limit`.
+    async fn state_scan(
+        &self,
+        plugin: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, ServiceError>;
+    /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
+    fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);
+}

@@ -1,0 +1,204 @@
+//! What one step may read, and what it has asked for so far.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use sigillo_mail::{Rope, Source};
+use sigillo_policy::{Grants, Stage};
+use wasmtime::component::ResourceTable;
+
+use crate::cache::hex;
+use crate::changes::{ChangeSet, Event, StateWrite, Submission, TimerOp};
+use crate::limits;
+use crate::meter::{Budget, LimitHit, MemoryLimit, Tally};
+use crate::passage::Passage;
+use crate::services::{Level, Services};
+use crate::view::MessageView;
+
+/// What a step may read.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The plugin's name in the policy.
+    pub plugin: Arc<str>,
+    /// Its settings, JSON.
+    pub config: Arc<str>,
+    /// What its policy grants.
+    pub grants: Arc<Grants>,
+    /// None while the settings are checked.
+    pub stage: Option<Stage>,
+    /// None for a wake-up and while the settings are checked.
+    pub in_hand: Option<(Arc<Passage>, Arc<MessageView>)>,
+    /// For the log.
+    pub passage_id: Arc<str>,
+    /// From which ids are derived: the same for the same step run anew.
+    pub seed: [u8; 32],
+    /// One instant for the whole step.
+    pub now_ms: u64,
+    /// The server.
+    pub services: Arc<dyn Services>,
+}
+
+/// What a step has asked for.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// Header fields, in the order in which they were prepended.
+    pub fields: Vec<Bytes>,
+    /// New content.
+    pub replacement: Option<Rope>,
+    /// See [`ChangeSet`].
+    pub submissions: Vec<Submission>,
+    /// See [`ChangeSet`].
+    pub state_reads: BTreeMap<String, u64>,
+    /// The last write of each key.
+    pub state_writes: BTreeMap<String, StateWrite>,
+    /// See [`ChangeSet`].
+    pub timers: Vec<TimerOp>,
+    /// See [`ChangeSet`].
+    pub evidence: Vec<Event>,
+    /// See [`ChangeSet`].
+    pub file_into: Option<String>,
+    /// See [`ChangeSet`].
+    pub flags: Vec<String>,
+}
+
+impl Recorded {
+    /// Everything but the edits of the message.
+    pub fn change_set(self, plugin: &str, step: String) -> ChangeSet {
+        ChangeSet {
+            plugin: plugin.to_owned(),
+            step,
+            submissions: self.submissions,
+            state_reads: self.state_reads.into_iter().collect(),
+            state_writes: self.state_writes.into_values().collect(),
+            timers: self.timers,
+            evidence: self.evidence,
+            file_into: self.file_into,
+            flags: self.flags,
+        }
+    }
+}
+
+/// The host's side of one step: lives and ends with its store.
+pub struct StepState {
+    inputs: Inputs,
+    /// What the step has asked for.
+    pub recorded: Recorded,
+    /// The guest's handles.
+    pub table: ResourceTable,
+    /// Its memory.
+    pub memory: MemoryLimit,
+    /// What it has cost.
+    pub tally: Tally,
+    budget: Budget,
+    /// How many ids were given.
+    pub ids: u64,
+    /// How many signatures were asked for.
+    pub signatures: u32,
+    /// Lines written to the operator's log.
+    pub log_lines: u32,
+    /// Lines beyond the limit.
+    pub log_lines_dropped: u32,
+}
+
+impl StepState {
+    /// A fresh one.
+    pub fn new(inputs: Inputs, memory: u64, budget: Budget) -> StepState {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::HANDLES_MAX);
+        StepState {
+            inputs,
+            recorded: Recorded::default(),
+            table,
+            memory: MemoryLimit::new(memory),
+            tally: Tally::default(),
+            budget,
+            ids: 0,
+            signatures: 0,
+            log_lines: 0,
+            log_lines_dropped: 0,
+        }
+    }
+
+    /// Counts a call of the guest.
+    pub fn call(&mut self) -> Result<(), LimitHit> {
+        self.tally.call(&self.budget)
+    }
+
+    /// Counts octets on their way to the guest.
+    pub fn reads(&mut self, octets: u64) -> Result<(), LimitHit> {
+        self.tally.reads(octets, &self.budget)
+    }
+
+    /// Counts octets from the guest.
+    pub fn writes(&mut self, octets: u64) -> Result<(), LimitHit> {
+        self.tally.writes(octets, &self.budget)
+    }
+
+    /// What the policy grants.
+    pub fn grants(&self) -> &Grants {
+        &self.inputs.grants
+    }
+
+    /// The server.
+    pub fn services(&self) -> Arc<dyn Services> {
+        self.inputs.services.clone()
+    }
+
+    /// Where bytes of ropes are read.
+    pub fn source(&self) -> Arc<dyn Source> {
+        self.inputs.services.source()
+    }
+
+    /// The plugin's name in the policy.
+    pub fn plugin_name(&self) -> Arc<str> {
+        self.inputs.plugin.clone()
+    }
+
+    /// The plugin's settings.
+    pub fn config(&self) -> String {
+        self.inputs.config.to_string()
+    }
+
+    /// The step's instant.
+    pub fn now_ms(&self) -> u64 {
+        self.inputs.now_ms
+    }
+
+    /// The passage in hand. Guests have no handle of one where there is none.
+    pub fn passage(&self) -> wasmtime::Result<&Passage> {
+        match &self.inputs.in_hand {
+            Some((passage, _)) => Ok(passage),
+            None => Err(wasmtime::Error::msg("no message in hand")),
+        }
+    }
+
+    /// The message in hand.
+    pub fn message_in_hand(&self) -> wasmtime::Result<&Arc<MessageView>> {
+        match &self.inputs.in_hand {
+            Some((_, view)) => Ok(view),
+            None => Err(wasmtime::Error::msg("no message in hand")),
+        }
+    }
+
+    /// Whether the stage is one at which a delivery may still be changed.
+    pub fn edits_allowed(&self) -> bool {
+        self.inputs.stage == Some(Stage::Delivery)
+    }
+
+    /// A name that is unique in the world as far as the passage's id is, and the same in a re-run. Letters and digits.
+    pub fn derived_id(&self, purpose: &str, key: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.inputs.seed);
+        hash.update(purpose.as_bytes());
+        hash.update([0]);
+        hash.update(key.as_bytes());
+        hex(&hash.finalize()[..16])
+    }
+
+    /// One line for the operator.
+    pub fn write_log(&self, level: Level, line: &str) {
+        self.inputs.services.log(&self.inputs.plugin, &self.inputs.passage_id, level, line);
+    }
+}

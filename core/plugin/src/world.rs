@@ -1,0 +1,36 @@
+//! The contract `sigillo:mail@0.1.0` as Rust: generated from `wit/`, so that host and guests cannot disagree.
+//!
+//! A breaking version of the contract gets a module of its own beside this one.
+
+#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated; the documentation stands in wit/")]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "sigillo:mail/plugin",
+        imports: {
+            // What reads much, or waits for the server, must not hold the session's thread.
+            "sigillo:mail/message.[method]message.read-decoded": async | trappable,
+            "sigillo:mail/message.[method]message.sha256": async | trappable,
+            "sigillo:mail/message.[method]message.find": async | trappable,
+            "sigillo:mail/signer.sign": async | trappable,
+            "sigillo:mail/verifier.verify": async | trappable,
+            "sigillo:mail/mailboxes.status": async | trappable,
+            "sigillo:mail/mailboxes.setting": async | trappable,
+            "sigillo:mail/state.get": async | trappable,
+            "sigillo:mail/state.scan": async | trappable,
+            default: trappable,
+        },
+        exports: { default: async },
+        trappable_error_type: { "sigillo:mail/types.error" => crate::capability::Refusal },
+        with: {
+            "sigillo:mail/message.message": crate::capability::MessageHandle,
+            "sigillo:mail/content.content": crate::capability::ContentHandle,
+            "sigillo:mail/passage.transaction": crate::capability::TransactionHandle,
+            "sigillo:mail/passage.delivery": crate::capability::DeliveryHandle,
+            "sigillo:mail/verifier.verification": crate::capability::VerificationHandle,
+            "sigillo:mail/directory.provider": crate::capability::ProviderHandle,
+        },
+    });
+}
+
+pub(crate) use generated::{Plugin, exports, sigillo::mail};

@@ -1,0 +1,170 @@
+//! A server for the tests of the host, in memory, and the guests under `tests/guests/`.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use async_trait::async_trait;
+use sigillo_mail::rope::NoSource;
+use sigillo_mail::structure::Structure;
+use sigillo_mail::{Rope, Source};
+use sigillo_plugin::{
+    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, ServiceError, Services, manifests,
+};
+use sigillo_policy::{Diagnostic, Facts, Stage};
+use sigillo_trust::{Directory, Verification};
+
+pub const MESSAGE: &str = "From: Ada <ada@alfa.example>\r\nTo: bruno@beta.example, carla@beta.example\r\nSubject: \
+                           =?utf-8?q?perch=C3=A9?=\r\nMessage-ID: <1@alfa.example>\r\n\r\nCiao\r\n";
+
+/// What the server was asked.
+#[derive(Default)]
+pub struct Server {
+    pub state: Mutex<BTreeMap<String, (Vec<u8>, u64)>>,
+    pub log: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Services for Server {
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::new(NoSource)
+    }
+
+    fn now_ms(&self) -> u64 {
+        1_750_000_000_000
+    }
+
+    async fn sign(&self, key: &str, content: &Rope) -> Result<Vec<u8>, ServiceError> {
+        match key {
+            "provider" => Ok(vec![0x30; content.len() as usize]),
+            "missing" => Err(ServiceError::NotFound),
+            _ => panic!("an ungranted key reached the server: {key}"),
+        }
+    }
+
+    fn key_addresses(&self, _: &str) -> Result<Vec<String>, ServiceError> {
+        Ok(vec!["posta-certificata@alfa.example".into()])
+    }
+
+    async fn verify(&self, _: &Rope, _: &Structure, _: u64) -> Result<Verification, ServiceError> {
+        Ok(Verification::default())
+    }
+
+    fn directory(&self) -> Arc<Directory> {
+        Arc::new(Directory::empty())
+    }
+
+    async fn mailbox_status(&self, _: &str) -> Result<MailboxStatus, ServiceError> {
+        Ok(MailboxStatus::Present)
+    }
+
+    async fn mailbox_setting(&self, _: &str, _: &str) -> Result<Option<String>, ServiceError> {
+        Ok(None)
+    }
+
+    async fn state_get(&self, plugin: &str, key: &str) -> Result<Option<(Vec<u8>, u64)>, ServiceError> {
+        // What waits lets other steps run: the host must not count this as the guest's time.
+        tokio::task::yield_now().await;
+        Ok(self.state.lock().unwrap().get(&format!("{plugin}/{key}")).cloned())
+    }
+
+    async fn state_scan(
+        &self,
+        plugin: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, ServiceError> {
+        let state = self.state.lock().unwrap();
+        let keys = state.keys().filter_map(|key| key.strip_prefix(&format!("{plugin}/")));
+        let keys = keys.filter(|key| key.starts_with(prefix) && after.is_none_or(|after| *key > after));
+        Ok(keys.take(limit as usize).map(str::to_owned).collect())
+    }
+
+    fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {
+        self.log.lock().unwrap().push(format!("{level:?} {plugin} {passage_id}: {text}"));
+    }
+}
+
+/// Where `cargo xtask guests` puts the test guests.
+pub fn guests() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests");
+    assert!(folder.join("null.wasm").is_file(), "the test guests are not built: run `cargo xtask guests`");
+    folder
+}
+
+/// One host for all tests of a file; compiled guests are kept between runs.
+pub fn host() -> Arc<Host> {
+    static HOST: OnceLock<Arc<Host>> = OnceLock::new();
+    let cache_dir = guests().join("compiled");
+    HOST.get_or_init(|| Host::new(HostOptions { concurrency: 16, ..HostOptions::new(cache_dir) }).unwrap()).clone()
+}
+
+/// Reads a policy as the server does.
+pub fn policy(text: &str) -> sigillo_policy::Policy {
+    let (manifests, wrong) = manifests(&guests());
+    assert!(wrong.is_empty(), "{}", wrong[0]);
+    match sigillo_policy::parse("policy.yaml", text, &manifests) {
+        Ok((policy, _)) => policy,
+        Err(wrong) => panic!("{}", wrong.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+pub async fn load(text: &str) -> (Arc<Engine>, Arc<Server>) {
+    let server = Arc::new(Server::default());
+    match Engine::load(host(), policy(text), &guests(), server.clone()).await {
+        Ok(engine) => (Arc::new(engine), server),
+        Err(wrong) => panic!("{}", wrong.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// A policy of one plugin at one stage. `extra` stands under the plugin, `step` in the step.
+pub fn one(guest: &str, stage: &str, extra: &str, step: &str) -> String {
+    // The bare word `null` is no text in YAML.
+    let name = if guest == "null" { "looks" } else { guest };
+    format!(
+        "apiVersion: sigillo/v1\nkind: Policy\nplugins:\n  {name}:\n    component: {guest}@0.1\n{extra}\nchains:\n  - \
+         name: {stage}\n    stage: {stage}\n    steps:\n      - {{ plugin: {name}, {step} }}\n"
+    )
+}
+
+pub fn rope(text: impl AsRef<[u8]>) -> Rope {
+    Rope::from_bytes(text.as_ref().to_vec())
+}
+
+pub fn text(rope: &Rope) -> String {
+    String::from_utf8(rope.to_bytes(&NoSource).unwrap().to_vec()).unwrap()
+}
+
+pub fn submission(message: impl AsRef<[u8]>) -> Passage {
+    let message = rope(message);
+    Passage::Transaction {
+        id: "t1".into(),
+        arrival: Arrival::Submission,
+        identity: Some("ada".into()),
+        reverse_path: "ada@alfa.example".into(),
+        recipients: vec!["bruno@beta.example".into(), "carla@beta.example".into()],
+        structure: Arc::new(Structure::parse(&message, &NoSource).unwrap()),
+        message,
+        properties: BTreeMap::new(),
+    }
+}
+
+pub fn delivery(status: &str, attempt: u32) -> Passage {
+    let message = rope(MESSAGE);
+    Passage::Delivery {
+        id: "q1".into(),
+        reverse_path: "ada@alfa.example".into(),
+        recipient: "bruno@beta.example".into(),
+        structure: Arc::new(Structure::parse(&message, &NoSource).unwrap()),
+        message,
+        attempt,
+        status: status.into(),
+        properties: BTreeMap::new(),
+    }
+}
+
+pub async fn submit(engine: &Engine, message: impl AsRef<[u8]>) -> ChainRun {
+    engine.run(Stage::Access, &Facts::new(), submission(message)).await
+}

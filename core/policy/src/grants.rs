@@ -1,0 +1,231 @@
+//! What a plugin may do: the meeting of what its manifest asks for and what the policy grants.
+
+use serde::{Deserialize, Serialize};
+use sigillo_mail::{Mailbox, ReversePath};
+
+use crate::chain::OnFailure;
+use crate::diagnostic::{Position, Report};
+use crate::limits::Limits;
+use crate::yaml::{Map, Node, Value};
+
+/// A capability that must be asked for and granted; the names are those of the contract (`wit/capabilities.wit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// Queue new messages.
+    Submit,
+    /// Sign with named keys.
+    Signer,
+    /// Verify S/MIME signatures.
+    Verifier,
+    /// Ask the index of providers.
+    Directory,
+    /// Read status and settings of mailboxes.
+    Mailboxes,
+    /// Keep state.
+    State,
+    /// Ask for wake-ups.
+    Timers,
+    /// Append to the message log.
+    Evidence,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Capability; 8] = [
+        Capability::Submit,
+        Capability::Signer,
+        Capability::Verifier,
+        Capability::Directory,
+        Capability::Mailboxes,
+        Capability::State,
+        Capability::Timers,
+        Capability::Evidence,
+    ];
+
+    /// The word for it in policies, manifests and the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Capability::Submit => "submit",
+            Capability::Signer => "signer",
+            Capability::Verifier => "verifier",
+            Capability::Directory => "directory",
+            Capability::Mailboxes => "mailboxes",
+            Capability::State => "state",
+            Capability::Timers => "timers",
+            Capability::Evidence => "evidence",
+        }
+    }
+
+    /// How to grant it, for messages.
+    pub fn example(self) -> &'static str {
+        match self {
+            Capability::Submit => "submit: { from: [address@domain] }",
+            Capability::Signer => "signer: [key-name]",
+            Capability::Verifier => "verifier: true",
+            Capability::Directory => "directory: read",
+            Capability::Mailboxes => "mailboxes: read",
+            Capability::State => "state: true",
+            Capability::Timers => "timers: true",
+            Capability::Evidence => "evidence: true",
+        }
+    }
+
+    pub(crate) fn words() -> Vec<(&'static str, Capability)> {
+        Capability::ALL.iter().map(|capability| (capability.as_str(), *capability)).collect()
+    }
+}
+
+/// New messages: whose addresses the plugin may send from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmitGrant {
+    /// Reverse-paths it may use. The null path is always allowed: reports go out under it (RFC 5321 §4.5.5).
+    pub from: Vec<Mailbox>,
+}
+
+impl SubmitGrant {
+    /// Whether a message may go out under this reverse-path.
+    pub fn allows(&self, path: &ReversePath) -> bool {
+        path.mailbox().is_none_or(|mailbox| self.from.iter().any(|granted| granted.same_as(mailbox)))
+    }
+}
+
+/// Wake-ups. A wake-up belongs to no chain, so what its failure means and what it may cost is said where it is
+/// granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimerGrant {
+    /// `defer` (the wake-up is tried again later) or `hold` (it waits for the operator).
+    pub on_failure: OnFailure,
+    /// Limits of one wake-up.
+    pub limits: Limits,
+}
+
+/// A grant as it stands in the policy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub capability: Capability,
+    pub at: Position,
+    /// It could be read; otherwise its mistake is reported already.
+    pub sound: bool,
+}
+
+/// Everything granted to one plugin. Nothing is by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Queue new messages.
+    pub submit: Option<SubmitGrant>,
+    /// Names of keys it may sign with.
+    pub signer: Vec<String>,
+    /// Verify signatures.
+    pub verifier: bool,
+    /// Ask the index of providers.
+    pub directory: bool,
+    /// Read status and settings of mailboxes.
+    pub mailboxes: bool,
+    /// Keep state.
+    pub state: bool,
+    /// Ask for wake-ups.
+    pub timers: Option<TimerGrant>,
+    /// Append to the message log.
+    pub evidence: bool,
+}
+
+impl Grants {
+    /// Whether this capability is granted.
+    pub fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Submit => self.submit.is_some(),
+            Capability::Signer => !self.signer.is_empty(),
+            Capability::Verifier => self.verifier,
+            Capability::Directory => self.directory,
+            Capability::Mailboxes => self.mailboxes,
+            Capability::State => self.state,
+            Capability::Timers => self.timers.is_some(),
+            Capability::Evidence => self.evidence,
+        }
+    }
+
+    /// Reads `grants:`, and how each grant is written.
+    pub(crate) fn read(node: &Node, report: &mut Report) -> (Grants, Vec<Written>) {
+        let mut grants = Grants::default();
+        let mut places = Vec::new();
+        let Some(mut map) = Map::of(node, "'grants'", report) else { return (grants, places) };
+        for capability in Capability::ALL {
+            let Some(entry) = map.entry(capability.as_str()) else { continue };
+            let errors = report.errors();
+            grants.read_one(capability, &entry.node, report);
+            places.push(Written { capability, at: entry.position, sound: report.errors() == errors });
+        }
+        map.finish(report);
+        (grants, places)
+    }
+
+    fn read_one(&mut self, capability: Capability, node: &Node, report: &mut Report) {
+        match capability {
+            Capability::Submit => self.submit = read_submit(node, report),
+            Capability::Signer => self.signer = read_names(node, report),
+            Capability::Verifier => self.verifier = node.boolean(report) == Some(true),
+            Capability::Directory => self.directory = read_access(node, report),
+            Capability::Mailboxes => self.mailboxes = read_access(node, report),
+            Capability::State => self.state = node.boolean(report) == Some(true),
+            Capability::Timers => self.timers = read_timers(node, report),
+            Capability::Evidence => self.evidence = node.boolean(report) == Some(true),
+        }
+    }
+}
+
+fn read_submit(node: &Node, report: &mut Report) -> Option<SubmitGrant> {
+    let mut map = Map::of(node, "'submit'", report)?;
+    let list = map.require("from", report).map(|from| from.list("'from'", report));
+    map.finish(report);
+    let from = list?.iter().filter_map(|item| read_mailbox(item, report)).collect();
+    Some(SubmitGrant { from })
+}
+
+fn read_mailbox(node: &Node, report: &mut Report) -> Option<Mailbox> {
+    let text = node.text(report)?;
+    match text.parse() {
+        Ok(mailbox) => Some(mailbox),
+        Err(error) => {
+            report.error(node.position, "E207", format!("'{text}' is not an address: {error}"));
+            None
+        }
+    }
+}
+
+fn read_names(node: &Node, report: &mut Report) -> Vec<String> {
+    let names: Vec<String> =
+        node.list("'signer'", report).iter().filter_map(|item| item.name(report)).map(str::to_owned).collect();
+    if matches!(&node.value, Value::List(items) if items.is_empty()) {
+        report.error_with_help(node.position, "E207", "the list is empty", "name a key, or leave the grant out");
+    }
+    names
+}
+
+/// `read`: the only access there is; the word leaves room for others.
+fn read_access(node: &Node, report: &mut Report) -> bool {
+    node.word("access", &[("read", true)], report).unwrap_or(false)
+}
+
+fn read_timers(node: &Node, report: &mut Report) -> Option<TimerGrant> {
+    // A wake-up that failed is tried again: the only answer that loses nothing needs no words.
+    let mut grant = TimerGrant { on_failure: OnFailure::Defer, limits: Limits::default() };
+    match node.value {
+        Value::Boolean(granted) => return granted.then_some(grant),
+        Value::Map(_) => {}
+        _ => {
+            node.wrong_type("true, or a map with 'on-failure' and 'limits'", None, report);
+            return None;
+        }
+    }
+    let mut map = Map::of(node, "'timers'", report)?;
+    let words = [("defer", OnFailure::Defer), ("hold", OnFailure::Hold)];
+    if let Some(choice) = map.get("on-failure").and_then(|n| n.word("failure policy of a wake-up", &words, report)) {
+        grant.on_failure = choice;
+    }
+    if let Some(limits) = map.get("limits") {
+        grant.limits = Limits::read(limits, report);
+    }
+    map.finish(report);
+    Some(grant)
+}

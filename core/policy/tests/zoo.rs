@@ -1,0 +1,201 @@
+//! Every bad policy in `tests/bad`, with the exact output beside it, and the policies that ship.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p sigillo-policy` writes the outputs anew; read them before keeping them.
+#![allow(clippy::unwrap_used)]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sigillo_policy::{Diagnostic, FactValue, Facts, Manifest, Manifests, OnFailure, Stage, parse};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn manifest(path: &Path) -> Manifest {
+    let (manifest, warnings) = Manifest::parse("plugin.yaml", &fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(warnings, []);
+    manifest
+}
+
+fn manifests() -> Manifests {
+    let all = fs::read_dir(folder("tests/manifests")).unwrap().map(|entry| manifest(&entry.unwrap().path()));
+    all.map(|manifest| (manifest.name.clone(), manifest)).collect()
+}
+
+fn render(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().fold(String::new(), |mut text, diagnostic| {
+        let _ = writeln!(text, "{diagnostic}\n");
+        text
+    })
+}
+
+#[test]
+fn every_bad_policy_is_refused_with_these_words() {
+    let mut files: Vec<_> = fs::read_dir(folder("tests/bad")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    assert!(files.len() >= 27, "the zoo has lost animals");
+    let mut wrong = Vec::new();
+    for path in files {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let found = parse(name, &fs::read_to_string(&path).unwrap(), &manifests());
+        let found = found.map(|_| format!("{name} was taken")).map_err(|found| render(&found));
+        let (Ok(found) | Err(found)) = found;
+        let beside = path.with_extension("expected");
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&beside, &found).unwrap();
+        }
+        if fs::read_to_string(&beside).unwrap_or_default() != found || found.contains("was taken") {
+            wrong.push(found);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The policies that operators begin with.
+fn shipped(name: &str) -> sigillo_policy::Policy {
+    let text = fs::read_to_string(folder("../../policies").join(name)).unwrap();
+    let pec = manifest(&folder("../../plugins/pec/plugin.yaml"));
+    let installed = Manifests::from([(pec.name.clone(), pec)]);
+    let (policy, warnings) = parse(name, &text, &installed).map_err(|found| render(&found)).unwrap();
+    assert_eq!(render(&warnings), "");
+    policy
+}
+
+#[test]
+fn the_plain_policy_runs_nothing() {
+    let policy = shipped("plain.yaml");
+    assert!(policy.plugins.is_empty() && policy.chains.is_empty());
+}
+
+#[test]
+fn the_pec_policy_runs_the_plugin_for_certified_mail_only() {
+    let policy = shipped("pec-provider.yaml");
+    for stage in [Stage::Access, Stage::Reception, Stage::Delivery, Stage::Outcome] {
+        let mut facts = Facts::new();
+        facts.set("domain.class", "ordinary");
+        assert!(policy.chain(stage, &facts).is_none(), "{stage}");
+        // Several recipients: one of a certified domain is enough.
+        facts.set("domain.class", vec!["ordinary".to_owned(), "Certified".to_owned()]);
+        let chain = policy.chain(stage, &facts).unwrap();
+        assert_eq!(chain.steps[0].plugin, "pec");
+        assert_eq!(chain.steps[0].on_failure, OnFailure::Defer);
+        assert!(!chain.steps[0].advisory);
+    }
+    assert!(policy.chain(Stage::Stored, Facts::new().set("domain.class", "certified")).is_none());
+}
+
+#[test]
+fn a_policy_has_its_values() {
+    let text = "apiVersion: sigillo/v1
+kind: Policy
+plugins:
+  pec:
+    component: pec@0.1
+    sha256: 00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff
+    config: { provider-name: Alfa, limits: { recipients-max: 5 }, list: [1, a, true, 1.5] }
+    grants:
+      submit: { from: [posta-certificata@alfa.example] }
+      signer: [provider]
+      verifier: true
+      directory: read
+      mailboxes: read
+      state: true
+      timers: { on-failure: hold, limits: { cpu: 2s } }
+      evidence: true
+chains:
+  - name: small
+    stage: access
+    when: { size: \"<1MiB\", identity.domain: [Alfa.example, beta.example] }
+    steps:
+      - { plugin: pec, on-failure: hold, limits: { memory: 32MiB, host-calls: 7 }, may: [accept, discard] }
+";
+    let (policy, warnings) = parse("p.yaml", text, &manifests()).map_err(|found| render(&found)).unwrap();
+    assert_eq!(warnings, []);
+    let pec = &policy.plugins["pec"];
+    assert_eq!(pec.config["limits"]["recipients-max"], 5);
+    assert_eq!(pec.config["list"].to_string(), "[1,\"a\",true,1.5]");
+    assert!(pec.sha256.as_ref().unwrap().starts_with("00112233445566778899aabb"));
+    let submit = pec.grants.submit.as_ref().unwrap();
+    let allowed = |path: &str| submit.allows(&path.parse().unwrap());
+    assert!(allowed("") && allowed("Posta-Certificata@ALFA.example") && !allowed("ada@alfa.example"));
+    let timers = pec.grants.timers.unwrap();
+    assert_eq!((timers.on_failure, timers.limits.cpu.as_secs()), (OnFailure::Hold, 2));
+    let step = &policy.chains[0].steps[0];
+    assert_eq!((step.limits.memory, step.limits.host_calls, step.limits.cpu.as_millis()), (32 << 20, 7, 500));
+    assert!(step.may_accept && step.may_discard);
+    assert_eq!((step.position.line, step.position.column), (22, 19));
+    let error = policy.error(step.position, "E308", "the component is not the one that is pinned");
+    assert!(error.to_string().contains("p.yaml:22:19") && error.to_string().ends_with(" ^^^"));
+    assert_eq!(policy.sha256.len(), 64);
+
+    let facts = |size: u64, domain: &str| Facts::new().set("size", size).set("identity.domain", domain).clone();
+    assert!(policy.chain(Stage::Access, &facts(1000, "ALFA.example")).is_some());
+    assert!(policy.chain(Stage::Access, &facts(1 << 20, "alfa.example")).is_none());
+    assert!(policy.chain(Stage::Access, &facts(1000, "gamma.example")).is_none());
+    assert!(policy.chain(Stage::Access, Facts::new().set("size", 1u64)).is_none(), "an unknown fact fulfils nothing");
+    assert!(policy.chain(Stage::Reception, &facts(1000, "alfa.example")).is_none());
+    assert_eq!(facts(1, "x").get("size"), Some(&FactValue::Number(1)));
+}
+
+#[test]
+fn a_bad_manifest_is_refused_with_every_mistake() {
+    let text = "name: Pec\nversion: 0.1\ncontract: sigillo:mail@9.0.0\nstages: [acces, delivery, delivery]\n\
+                capabilities: [submit, sockets]\nauthor: x\nconfig: { a: { type: string }, b: text }\n";
+    let found = Manifest::parse("plugin.yaml", text).unwrap_err();
+    let places: Vec<_> = found.iter().map(|d| (d.line, d.column, d.code)).collect();
+    let wanted = [
+        (1, 1, "E202"),
+        (1, 7, "E207"),
+        (2, 10, "E203"),
+        (3, 11, "E307"),
+        (4, 10, "E204"),
+        (4, 27, "E208"),
+        (5, 24, "E204"),
+        (6, 1, "E201"),
+        (7, 22, "E204"),
+        (7, 35, "E203"),
+    ];
+    assert_eq!(places, wanted, "{}", render(&found));
+}
+
+#[test]
+fn diagnostics_are_json_too() {
+    let found = parse("p.yaml", "kind: Policy\nchains: []\napiversion: x\n", &Manifests::new()).unwrap_err();
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json[1]["severity"], "error");
+    assert_eq!(json[1]["code"], "E201");
+    assert_eq!((&json[1]["line"], &json[1]["column"]), (&3.into(), &1.into()));
+    assert_eq!(json[1]["help"], "did you mean 'apiVersion'?");
+}
+
+/// The operators' page says every default, fact and code, and no others.
+#[test]
+fn the_readme_agrees_with_the_code() {
+    let readme = fs::read_to_string(folder("../../policies/README.md")).unwrap();
+    let limits = sigillo_policy::Limits::default();
+    for (name, value) in [
+        ("memory", format!("{}MiB", limits.memory >> 20)),
+        ("cpu", format!("{}ms", limits.cpu.as_millis())),
+        ("wall", format!("{}s", limits.wall.as_secs())),
+        ("host-calls", limits.host_calls.to_string()),
+        ("read", format!("{}MiB", limits.read >> 20)),
+        ("write", format!("{}MiB", limits.write >> 20)),
+    ] {
+        assert!(readme.contains(&format!("| `{name}` | `{value}` |")), "{name} {value}");
+    }
+    for fact in Stage::ALL.into_iter().flat_map(sigillo_policy::facts::known_facts) {
+        assert!(readme.contains(&format!("| `{fact}` |")), "{fact}");
+    }
+    let sources = ["src", "src/yaml", "src/facts"].map(folder);
+    let files = sources.iter().flat_map(|source| fs::read_dir(source).unwrap()).map(|entry| entry.unwrap().path());
+    let code: String = files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap()).collect();
+    let codes = |text: &str, quote: char| {
+        let words =
+            text.split(quote).filter(|w| w.len() == 4 && w.starts_with(['E', 'W']) && w[1..].parse::<u16>().is_ok());
+        words.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(codes(&code, '"'), codes(&readme, '`'));
+}

@@ -1,0 +1,156 @@
+//! The command line. Exit codes: 0 done, 1 it could not be done or something was found, 2 wrong usage, 78 the
+//! configuration or the policy is at fault.
+
+mod mailboxes;
+mod queue;
+mod registry;
+mod serve;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use sigillo_store::{Store, StoreError};
+
+use crate::config::{Config, ConfigError};
+use crate::server::StartError;
+
+/// Exit code for a configuration at fault (`EX_CONFIG` of sysexits).
+const EXIT_CONFIG: u8 = 78;
+
+/// Plugin-extensible mail server.
+#[derive(Parser)]
+#[command(name = "sigillo", version, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  sigillo --config /etc/sigillo/sigillo.yaml check
+  sigillo --config /etc/sigillo/sigillo.yaml serve
+  sigillo domain add pec.alfa.example --class certified
+  sigillo mailbox add ada@pec.alfa.example
+  sigillo queue list --json
+  sigillo log search --sender ada@pec.alfa.example --since 2026-01-01
+  sigillo log verify")]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(short, long, global = true, default_value = "sigillo.yaml", env = "SIGILLO_CONFIG")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server until SIGTERM or SIGINT.
+    Serve,
+    /// Read everything that a start would read and print every mistake with its place.
+    Check {
+        /// One JSON array of findings instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Domains whose mailboxes live here.
+    #[command(subcommand)]
+    Domain(mailboxes::DomainCommand),
+    /// Mailboxes.
+    #[command(subcommand)]
+    Mailbox(mailboxes::MailboxCommand),
+    /// What was accepted and is on its way.
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// The message log (registro).
+    #[command(subcommand)]
+    Log(registry::LogCommand),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Other(String),
+    /// Already printed.
+    #[error("")]
+    Found,
+    /// Already printed.
+    #[error("")]
+    ConfigFound,
+}
+
+impl CommandError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            CommandError::Config(_) | CommandError::ConfigFound => EXIT_CONFIG,
+            CommandError::Start(StartError::Config(_) | StartError::Policy(_)) => EXIT_CONFIG,
+            CommandError::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs a command to its exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("sigillo: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(execute(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let words = error.to_string();
+            if !words.is_empty() {
+                eprintln!("sigillo: {words}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> Result<(), CommandError> {
+    if let Command::Check { json } = cli.command {
+        return serve::check(&cli.config, json).await;
+    }
+    let config = Config::load(&cli.config)?;
+    match cli.command {
+        Command::Serve => serve::serve(config).await,
+        Command::Check { .. } => Ok(()),
+        Command::Domain(command) => mailboxes::domain(&open(&config)?, command).await,
+        Command::Mailbox(command) => mailboxes::mailbox(&open(&config)?, command).await,
+        Command::Queue(command) => queue::queue(&open(&config)?, command).await,
+        Command::Log(command) => registry::log(&open(&config)?, command).await,
+    }
+}
+
+/// The store beside a server that may be running.
+fn open(config: &Config) -> Result<Store, CommandError> {
+    Ok(Store::open_beside(&config.data_dir())?)
+}
+
+/// Prints a line; a reader that went away (`| head`) ends the command quietly.
+fn say(text: &str) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CommandError::Found),
+        other => other.map_err(|error| CommandError::Other(error.to_string())),
+    }
+}
+
+fn say_json(value: &impl Serialize) -> Result<(), CommandError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| CommandError::Other(error.to_string()))?;
+    say(&text)
+}
+
+/// An instant as people and machines read it.
+fn instant(at: sigillo_store::Millis) -> String {
+    jiff::Timestamp::from_millisecond(at as i64).map_or_else(|_| at.to_string(), |at| format!("{at:.0}"))
+}

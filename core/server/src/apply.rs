@@ -1,0 +1,167 @@
+//! Turns what a chain wants into rows: the one place where a plugin's wishes meet the store.
+//!
+//! Everything here runs inside one transaction together with the progress of the message, so that an effect and the
+//! step that caused it are durable together or not at all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sigillo_mail::{Domain, Mailbox};
+use sigillo_plugin::{ChainRun, ChangeSet, TimerOp};
+use sigillo_store::evidence::NewEvent;
+use sigillo_store::{DomainClass, MessageId, NewEntry, Phase, StoreError, Tx};
+
+use crate::origin::{Letter, Origin};
+
+/// Where recipients of one letter live, so that each kind goes its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Home {
+    Certified,
+    Ordinary,
+    Remote,
+}
+
+impl Home {
+    fn word(self) -> &'static str {
+        match self {
+            Home::Certified => "certified",
+            Home::Ordinary => "ordinary",
+            Home::Remote => "remote",
+        }
+    }
+}
+
+/// Records the steps of a run and does what its change sets ask.
+pub fn apply(tx: &mut Tx<'_>, run: &ChainRun, passage: &str, life: Duration) -> Result<(), StoreError> {
+    for set in &run.change_sets {
+        apply_set(tx, set, passage, life)?;
+    }
+    record(tx, run, passage)
+}
+
+/// Records the steps of a run whose change sets do not apply (the message was refused).
+pub fn record(tx: &mut Tx<'_>, run: &ChainRun, passage: &str) -> Result<(), StoreError> {
+    for step in &run.steps {
+        let mut record = serde_json::to_value(step).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        record["epoch"] = run.epoch.clone().into();
+        record["chain"] = run.chain.clone().into();
+        tx.record_step(passage, &record.to_string())?;
+    }
+    Ok(())
+}
+
+fn apply_set(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str, life: Duration) -> Result<(), StoreError> {
+    let plugin = set.plugin.as_str();
+    for (key, version) in &set.state_reads {
+        tx.check_plugin_state(plugin, key, *version)?;
+    }
+    for write in &set.state_writes {
+        tx.set_plugin_state(plugin, &write.key, write.value.as_deref(), write.keep_days)?;
+    }
+    for timer in &set.timers {
+        match timer {
+            TimerOp::Set { key, at_ms, payload } => tx.set_timer(plugin, key, *at_ms, payload)?,
+            TimerOp::Cancel { key } => tx.cancel_timer(plugin, key)?,
+        }
+    }
+    for event in &set.evidence {
+        tx.append_evidence(NewEvent {
+            message_id: event.message_id.clone(),
+            kind: event.kind.clone(),
+            sender: event.sender.clone(),
+            recipients: event.recipients.clone(),
+            subject: event.subject.clone(),
+            related: event.related.clone(),
+            details: event.details.clone(),
+            passage: passage.to_owned(),
+            source: plugin.to_owned(),
+        })?;
+    }
+    for submission in &set.submissions {
+        let letter = Letter {
+            id: submission.id.clone(),
+            origin: Origin::internal(plugin),
+            reverse_path: submission.reverse_path.clone(),
+            recipients: submission.recipients.clone(),
+            content: submission.content.clone(),
+        };
+        enqueue(tx, &letter, life)?;
+    }
+    Ok(())
+}
+
+/// Puts a letter on its way: to other servers at once, to domains of this server through the reception chain
+/// (PEC §3.4: mail within one provider takes every step).
+pub fn enqueue(tx: &mut Tx<'_>, letter: &Letter, life: Duration) -> Result<(), StoreError> {
+    let mut homes: BTreeMap<Home, Vec<Mailbox>> = BTreeMap::new();
+    for recipient in &letter.recipients {
+        homes.entry(home(tx, recipient.domain())?).or_default().push(recipient.clone());
+    }
+    let several = homes.len() > 1;
+    let message = tx.put_message(&letter.content)?;
+    for (home, recipients) in homes {
+        let id = if several { format!("{}.{}", letter.id, home.word()) } else { letter.id.clone() };
+        let phase = if home == Home::Remote { Phase::Delivery } else { Phase::Reception };
+        put_entry(tx, letter, id, recipients, message, phase, life, false)?;
+    }
+    Ok(())
+}
+
+/// Takes a letter whose recipients are all here and whose reception chain has run.
+pub fn enqueue_for_delivery(tx: &mut Tx<'_>, letter: &Letter, life: Duration) -> Result<(), StoreError> {
+    let message = tx.put_message(&letter.content)?;
+    put_entry(tx, letter, letter.id.clone(), letter.recipients.clone(), message, Phase::Delivery, life, false)
+}
+
+/// Keeps a letter until an operator releases it; then the chain of `phase` runs anew.
+pub fn enqueue_held(tx: &mut Tx<'_>, letter: &Letter, phase: Phase, life: Duration) -> Result<(), StoreError> {
+    let message = tx.put_message(&letter.content)?;
+    put_entry(tx, letter, letter.id.clone(), letter.recipients.clone(), message, phase, life, true)
+}
+
+fn home(tx: &Tx<'_>, domain: &Domain) -> Result<Home, StoreError> {
+    Ok(match tx.reader().domain(domain.as_str())?.map(|domain| domain.class) {
+        Some(DomainClass::Certified) => Home::Certified,
+        Some(DomainClass::Ordinary) => Home::Ordinary,
+        None => Home::Remote,
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one column of the row")]
+fn put_entry(
+    tx: &mut Tx<'_>,
+    letter: &Letter,
+    id: String,
+    recipients: Vec<Mailbox>,
+    message: MessageId,
+    phase: Phase,
+    life: Duration,
+    held: bool,
+) -> Result<(), StoreError> {
+    let arrival = serde_json::to_string(&letter.origin).map_err(|error| StoreError::Invalid(error.to_string()))?;
+    let expires = tx.now().saturating_add(life.as_millis() as u64);
+    let reverse_path = letter.reverse_path.clone();
+    tx.enqueue(&NewEntry { id, reverse_path, recipients, message, phase, arrival, expires, held })
+}
+
+/// Appends an event of the server itself, with the seven data of LOG-01.
+pub fn log_event(
+    tx: &mut Tx<'_>,
+    kind: &str,
+    letter: &Letter,
+    recipients: Vec<String>,
+    details: &[(&str, String)],
+) -> Result<(), StoreError> {
+    tx.append_evidence(NewEvent {
+        message_id: letter.origin.message_id.clone(),
+        kind: kind.to_owned(),
+        sender: letter.reverse_path.to_string(),
+        recipients,
+        subject: letter.origin.subject.clone(),
+        related: vec![letter.id.clone()],
+        details: details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        passage: letter.id.clone(),
+        source: "core".to_owned(),
+    })?;
+    Ok(())
+}

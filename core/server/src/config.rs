@@ -1,0 +1,339 @@
+//! The server's configuration, `sigillo.yaml`. Every key stands with its default in `config/sigillo.yaml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use sigillo_delivery::{Route, Schedule, Security};
+
+/// Largest message by default, octets (QUO-06: 100 MB in every offer).
+pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
+
+/// What is wrong with a configuration, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The name that the server gives itself in greetings and trace fields.
+    pub hostname: String,
+    /// Where queue, mailboxes and evidence are kept.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// Where `NAME.wasm` and `NAME.plugin.yaml` lie.
+    #[serde(default = "default_plugins_dir")]
+    pub plugins_dir: PathBuf,
+    /// The policy.
+    pub policy: PathBuf,
+    /// What to listen to.
+    pub listeners: Vec<Listener>,
+    /// The endpoint of `/metrics` and `/healthz`.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
+    /// The certificate of the listeners.
+    pub tls: Tls,
+    /// Signing keys by name.
+    #[serde(default)]
+    pub keys: std::collections::BTreeMap<String, Key>,
+    /// Whom to believe about certified mail.
+    #[serde(default)]
+    pub trust: Trust,
+    /// How mail leaves.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The operator's log.
+    #[serde(default)]
+    pub log: Log,
+    /// The folder of the file: relative paths begin here.
+    #[serde(skip)]
+    pub base: PathBuf,
+}
+
+/// One listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listener {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// When TLS begins.
+    pub tls: TlsMode,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// SMTP from users, with authentication (RFC 6409).
+    Submission,
+    /// SMTP from other servers (RFC 5321).
+    Relay,
+    /// IMAP4rev1 (RFC 3501).
+    Imap,
+}
+
+/// When TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// With the first byte (RFC 8314).
+    Implicit,
+    /// At the client's STARTTLS.
+    Starttls,
+}
+
+/// The endpoint for monitoring.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Metrics {
+    /// Address and port; it has no authentication, so keep it on loopback or a closed network.
+    pub address: SocketAddr,
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    /// PEM, the leaf first.
+    pub certificate: PathBuf,
+    /// PEM, readable by the owner only.
+    pub key: PathBuf,
+}
+
+/// A signing key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Key {
+    /// PEM, readable by the owner only.
+    pub key: PathBuf,
+    /// PEM.
+    pub certificate: PathBuf,
+    /// PEM: the certificates between it and the root.
+    #[serde(default)]
+    pub chain: Option<PathBuf>,
+}
+
+/// Whom to believe about certified mail.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trust {
+    /// PEM: the roots of the providers' signing certificates.
+    #[serde(default)]
+    pub anchors: Option<PathBuf>,
+    /// LDIF: the index of providers.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+}
+
+/// How mail leaves.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Delivery {
+    /// PEM: roots for other servers' TLS certificates.
+    #[serde(default)]
+    pub tls_anchors: Option<PathBuf>,
+    /// Routes that come before MX look-ups.
+    #[serde(default)]
+    pub routes: Vec<RouteConfig>,
+    /// Seconds between attempts; the last one repeats.
+    #[serde(default)]
+    pub retry: Option<Vec<u64>>,
+    /// Hours until giving up.
+    #[serde(default)]
+    pub expire_hours: Option<u64>,
+}
+
+/// One route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RouteConfig {
+    /// The domain; `*` for every domain without a route of its own.
+    pub domain: String,
+    /// `host:port`.
+    pub to: String,
+    /// The name that the certificate must show; the host of `to` if absent.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// What the connection must be.
+    #[serde(default = "default_route_tls")]
+    pub tls: RouteTls,
+}
+
+/// What the connection of a route must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteTls {
+    /// TLS with a verified certificate.
+    Required,
+    /// TLS where offered.
+    Opportunistic,
+    /// In clear.
+    None,
+}
+
+/// Bounds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// Octets of one message.
+    pub message_size: u64,
+    /// Sessions at once over all listeners; more wait in the kernel.
+    pub sessions: usize,
+    /// Queue entries worked on at once.
+    pub dispatch: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { message_size: MESSAGE_SIZE, sessions: 10_000, dispatch: 32 }
+    }
+}
+
+/// The operator's log, on standard error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,sigillo_smtp=debug`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// A line a record.
+    Text,
+    /// A JSON object a record.
+    Json,
+}
+
+fn default_data_dir() -> PathBuf {
+    "data".into()
+}
+
+fn default_plugins_dir() -> PathBuf {
+    "plugins".into()
+}
+
+fn default_route_tls() -> RouteTls {
+    RouteTls::Opportunistic
+}
+
+impl Config {
+    /// Reads and checks a file; the error names the place.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = read(path)?;
+        let mut config: Config = serde_saphyr::from_str(&text)
+            .map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+        config.base = path.parent().map(Path::to_owned).unwrap_or_default();
+        config.check().map_err(|problem| ConfigError(format!("{}: {problem}", path.display())))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.hostname.parse::<sigillo_mail::Domain>().map_err(|e| format!("hostname '{}': {e}", self.hostname))?;
+        if self.listeners.is_empty() {
+            return Err("listeners: there is none, so nobody could reach the server".into());
+        }
+        for (index, listener) in self.listeners.iter().enumerate() {
+            if self.listeners[..index].iter().any(|other| other.address == listener.address) {
+                return Err(format!("listeners: {} stands there twice", listener.address));
+            }
+        }
+        for route in &self.delivery.routes {
+            if route.domain != "*" {
+                route.domain.parse::<sigillo_mail::Domain>().map_err(|e| format!("route '{}': {e}", route.domain))?;
+            }
+            if !route.to.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+                return Err(format!("route '{}': '{}' is not HOST:PORT", route.domain, route.to));
+            }
+        }
+        if self.delivery.retry.as_ref().is_some_and(|retry| retry.is_empty() || retry.contains(&0)) {
+            return Err("delivery.retry: wants at least one wait, each of a second or more".into());
+        }
+        if !(1024..=4 * 1024 * 1024 * 1024).contains(&self.limits.message_size) {
+            return Err("limits.message-size: wants 1 KiB to 4 GiB, in octets".into());
+        }
+        if self.limits.sessions == 0 || self.limits.dispatch == 0 {
+            return Err("limits: sessions and dispatch must be at least 1".into());
+        }
+        Ok(())
+    }
+
+    /// A path of the file, relative to its folder.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// The folder of the store.
+    pub fn data_dir(&self) -> PathBuf {
+        self.path(&self.data_dir)
+    }
+
+    /// The routes as the router wants them.
+    pub fn routes(&self) -> Vec<Route> {
+        let route = |route: &RouteConfig| Route {
+            domain: route.domain.parse().ok(),
+            to: route.to.clone(),
+            server_name: route.server_name.clone(),
+            security: match route.tls {
+                RouteTls::Required => Security::Required,
+                RouteTls::Opportunistic => Security::Opportunistic,
+                RouteTls::None => Security::None,
+            },
+        };
+        self.delivery.routes.iter().map(route).collect()
+    }
+
+    /// When to try again and when to give up.
+    pub fn schedule(&self) -> Schedule {
+        let default = Schedule::default();
+        Schedule {
+            waits: match &self.delivery.retry {
+                Some(seconds) => seconds.iter().copied().map(Duration::from_secs).collect(),
+                None => default.waits,
+            },
+            expire: self.delivery.expire_hours.map_or(default.expire, |hours| Duration::from_secs(hours * 3600)),
+        }
+    }
+}
+
+/// A file's text, with an error that names it.
+pub fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+}
+
+/// A file's bytes, with an error that names it.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+}
+
+/// A secret file's bytes; refused if others than the owner may read it.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(ConfigError(format!(
+            "{}: others may read this key (mode {:o}); run: chmod 600 {0}",
+            path.display(),
+            mode & 0o777
+        )));
+    }
+    read_bytes(path)
+}

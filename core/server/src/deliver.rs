@@ -1,0 +1,342 @@
+//! One recipient reached: in a mailbox here, or at another server; and what follows when it cannot be.
+
+use std::sync::Arc;
+
+use sigillo_delivery::Failed;
+use sigillo_mail::structure::Structure;
+use sigillo_mail::{EnhancedCode, Envelope, Failure};
+use sigillo_plugin::{ChainRun, MailboxStatus, Outcome, Passage};
+use sigillo_policy::Stage;
+use sigillo_store::queue::Recipient;
+use sigillo_store::{Entry, StoreError, Tx};
+
+use crate::dispatch::{Work, with_return_path};
+use crate::origin::Letter;
+use crate::passage::CONFLICTS_MAX;
+use crate::server::Server;
+use crate::{apply, report};
+
+impl Server {
+    /// The delivery chain and the filing, in one commit: what a plugin says of the delivery is true or is not said.
+    pub(crate) async fn deliver_here(&self, work: &Work, recipient: &Recipient) -> Result<(), StoreError> {
+        let mut tries = 0;
+        loop {
+            let status = self.mailbox_status(&recipient.address).await?;
+            let facts = self.recipient_facts(&work.letter, recipient, status.word()).await?;
+            let passage = self.delivery_passage(work, recipient, status.word());
+            let run = self.engine().run(Stage::Delivery, &facts, passage).await;
+            self.metrics().chain(Stage::Delivery, &run);
+            let filing = Filing {
+                letter: work.letter.clone(),
+                recipient: recipient.clone(),
+                status,
+                stored_follows: self.engine().policy().chains.iter().any(|chain| chain.stage == Stage::Stored),
+                life: self.schedule().expire,
+            };
+            let filed = self.store().write(move |tx| filing.conclude(tx, run)).await;
+            match filed {
+                // The mailbox filled, or what the chain read has changed: look again.
+                Err(StoreError::Full | StoreError::Conflict(_)) if tries < CONFLICTS_MAX => tries += 1,
+                Err(error) => return Err(error),
+                Ok(Filed::Done) => {
+                    self.metrics().attempt("filed");
+                    return Ok(());
+                }
+                Ok(Filed::Failed(failure)) if failure.is_permanent() => {
+                    let Work { entry, letter, structure } = work;
+                    return self.give_up(entry, recipient, letter, structure, failure, None, "failed").await;
+                }
+                Ok(Filed::Failed(failure)) => {
+                    let Work { entry, letter, structure } = work;
+                    return self.retry_or_give_up(entry, recipient, letter, structure, failure, None).await;
+                }
+            }
+        }
+    }
+
+    /// The `stored` chain, after the commit that filed the message.
+    pub(crate) async fn after_filing(&self, work: &Work, recipient: &Recipient) -> Result<(), StoreError> {
+        let facts = self.recipient_facts(&work.letter, recipient, "filed").await?;
+        let passage = self.delivery_passage(work, recipient, "filed");
+        let run = self.engine().run(Stage::Stored, &facts, passage).await;
+        self.metrics().chain(Stage::Stored, &run);
+        let Work { entry, letter, structure } = work;
+        match &run.outcome {
+            Outcome::Defer(reply) => {
+                let failure = Failure::transient(reply.enhanced, reply.text.clone());
+                let now = sigillo_store::commit::now();
+                if now < entry.expires {
+                    return self.retry_or_give_up(entry, recipient, letter, structure, failure, None).await;
+                }
+                tracing::error!(id = %entry.id, recipient = %recipient.address, %failure, "the stored chain never ended well; the message is in the mailbox");
+            }
+            Outcome::Continue | Outcome::Accept => {}
+            other => tracing::warn!(id = %entry.id, verdict = other.word(), "a verdict that means nothing after filing"),
+        }
+        let (id, life, recipient) = (entry.id.clone(), self.schedule().expire, recipient.id);
+        self.store()
+            .write(move |tx| {
+                tx.settle(&id, recipient)?;
+                apply::apply(tx, &run, &id, life)
+            })
+            .await
+    }
+
+    /// Other servers: recipients that share a next hop share a transaction.
+    pub(crate) async fn deliver_elsewhere(&self, work: &Work, recipients: Vec<&Recipient>) -> Result<(), StoreError> {
+        let mut groups: std::collections::BTreeMap<String, Vec<&Recipient>> = std::collections::BTreeMap::new();
+        for recipient in recipients {
+            groups.entry(self.courier().router().group(recipient.address.domain())).or_default().push(recipient);
+        }
+        for group in groups.into_values() {
+            let envelope = Envelope {
+                reverse_path: work.letter.reverse_path.clone(),
+                recipients: group.iter().map(|recipient| recipient.address.clone()).collect(),
+                eight_bit: true,
+            };
+            let source = self.store().segments().clone();
+            let attempt = self.courier().attempt(&envelope, &work.letter.content, source).await;
+            for (recipient, result) in group.into_iter().zip(attempt.results) {
+                let Work { entry, letter, structure } = work;
+                let host = attempt.host.clone();
+                match result {
+                    Ok(words) => self.handed_over(work, recipient, host, words).await?,
+                    Err(failure) if failure.is_permanent() => {
+                        self.give_up(entry, recipient, letter, structure, failure, host, "failed").await?;
+                    }
+                    Err(failure) => self.retry_or_give_up(entry, recipient, letter, structure, failure, host).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handed_over(
+        &self,
+        work: &Work,
+        recipient: &Recipient,
+        host: Option<String>,
+        words: String,
+    ) -> Result<(), StoreError> {
+        tracing::info!(id = %work.entry.id, recipient = %recipient.address, host, "delivered");
+        self.metrics().attempt("delivered");
+        let outcome = Ended { status: "delivered", code: None, words: &words, host: host.as_deref() };
+        let run = self.outcome_chain(&work.letter, &work.structure, recipient, &outcome).await?;
+        let (letter, recipient, life) = (work.letter.clone(), recipient.clone(), self.schedule().expire);
+        self.store()
+            .write(move |tx| {
+                tx.settle(&letter.id, recipient.id)?;
+                apply::apply(tx, &run, &letter.id, life)?;
+                let details = [("host", host.unwrap_or_default()), ("reply", words)];
+                apply::log_event(tx, "delivered", &letter, vec![recipient.address.to_string()], &details)
+            })
+            .await
+    }
+
+    /// The end of a recipient that cannot be reached. The `outcome` chain may tell the sender in its own way; otherwise
+    /// the server reports.
+    #[expect(clippy::too_many_arguments, reason = "the facts of one failed recipient")]
+    pub(crate) async fn give_up(
+        &self,
+        entry: &Entry,
+        recipient: &Recipient,
+        letter: &Letter,
+        structure: &Arc<Structure>,
+        failure: Failure,
+        host: Option<String>,
+        status: &'static str,
+    ) -> Result<(), StoreError> {
+        tracing::info!(id = %entry.id, recipient = %recipient.address, %failure, detail = failure.detail, host, status, "given up");
+        self.metrics().attempt(status);
+        let mut tries = 0;
+        loop {
+            let outcome =
+                Ended { status, code: Some(failure.code), words: &failure.words, host: host.as_deref() };
+            let run = self.outcome_chain(letter, structure, recipient, &outcome).await?;
+            if let Outcome::Defer(reply) = &run.outcome {
+                // The plugin that tells the sender could not work: the recipient stays until it can.
+                let due = sigillo_store::commit::now() + self.schedule().wait(recipient.attempts + 1, 0).as_millis() as u64;
+                let (id, words) = (recipient.id, format!("{failure}; not reported yet: {}", reply.text));
+                return self.store().write(move |tx| tx.reschedule(id, due, &words)).await;
+            }
+            let ending = GivingUp {
+                letter: letter.clone(),
+                header: structure.header().as_bytes().clone(),
+                failed: Failed { recipient: recipient.address.clone(), failure: failure.clone(), host: host.clone() },
+                recipient: recipient.id,
+                hostname: self.hostname().to_owned(),
+                life: self.schedule().expire,
+            };
+            match self.store().write(move |tx| ending.conclude(tx, &run)).await {
+                Err(StoreError::Conflict(_)) if tries < CONFLICTS_MAX => tries += 1,
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn outcome_chain(
+        &self,
+        letter: &Letter,
+        structure: &Arc<Structure>,
+        recipient: &Recipient,
+        ended: &Ended<'_>,
+    ) -> Result<ChainRun, StoreError> {
+        let facts = self.recipient_facts(letter, recipient, ended.status).await?;
+        let mut properties = letter.origin.properties.clone();
+        let mut set = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                properties.insert(format!("outcome.{name}"), value);
+            }
+        };
+        set("enhanced", ended.code.map(|code| code.to_string()));
+        set("text", Some(ended.words.to_owned()));
+        set("host", ended.host.map(str::to_owned));
+        let passage = Passage::Delivery {
+            id: letter.id.clone(),
+            reverse_path: letter.reverse_path.to_string(),
+            recipient: recipient.address.to_string(),
+            message: letter.content.clone(),
+            structure: structure.clone(),
+            attempt: recipient.attempts + 1,
+            status: ended.status.to_owned(),
+            properties,
+        };
+        let run = self.engine().run(Stage::Outcome, &facts, passage).await;
+        self.metrics().chain(Stage::Outcome, &run);
+        Ok(run)
+    }
+
+    fn delivery_passage(&self, work: &Work, recipient: &Recipient, status: &str) -> Passage {
+        Passage::Delivery {
+            id: work.letter.id.clone(),
+            reverse_path: work.letter.reverse_path.to_string(),
+            recipient: recipient.address.to_string(),
+            message: work.letter.content.clone(),
+            structure: work.structure.clone(),
+            attempt: recipient.attempts + 1,
+            status: status.to_owned(),
+            properties: work.letter.origin.properties.clone(),
+        }
+    }
+}
+
+/// How a remote delivery ended.
+struct Ended<'a> {
+    status: &'static str,
+    code: Option<EnhancedCode>,
+    words: &'a str,
+    host: Option<&'a str>,
+}
+
+/// What the filing transaction needs, owned.
+struct Filing {
+    letter: Letter,
+    recipient: Recipient,
+    status: MailboxStatus,
+    stored_follows: bool,
+    life: std::time::Duration,
+}
+
+enum Filed {
+    Done,
+    Failed(Failure),
+}
+
+impl Filing {
+    fn conclude(&self, tx: &mut Tx<'_>, run: ChainRun) -> Result<Filed, StoreError> {
+        let letter = &self.letter;
+        let address = || vec![self.recipient.address.to_string()];
+        match &run.outcome {
+            Outcome::Continue | Outcome::Accept => match self.status {
+                MailboxStatus::Present => self.file(tx, &run)?,
+                status => return Ok(Filed::Failed(undeliverable(status))),
+            },
+            Outcome::Discard(reason) => {
+                tx.settle(&letter.id, self.recipient.id)?;
+                apply::apply(tx, &run, &letter.id, self.life)?;
+                apply::log_event(tx, "discarded", letter, address(), &[("reason", reason.clone())])?;
+            }
+            Outcome::Quarantine(reason) => {
+                let message = tx.put_message(&letter.content)?;
+                tx.settle(&letter.id, self.recipient.id)?;
+                apply::record(tx, &run, &letter.id)?;
+                let plugin = run.steps.last().map_or("core", |step| step.plugin.as_str());
+                let envelope = serde_json::json!({
+                    "reverse-path": letter.reverse_path.to_string(),
+                    "recipients": address(),
+                    "origin": letter.origin,
+                });
+                let id = format!("{}.{}", letter.id, self.recipient.id);
+                tx.quarantine(&id, message, &envelope.to_string(), plugin, reason)?;
+                apply::log_event(tx, "quarantined", letter, address(), &[("reason", reason.clone())])?;
+            }
+            Outcome::Hold(reason) => {
+                apply::record(tx, &run, &letter.id)?;
+                tx.hold(self.recipient.id, reason)?;
+            }
+            Outcome::Reject(reply) => {
+                apply::record(tx, &run, &letter.id)?;
+                return Ok(Filed::Failed(Failure::permanent(reply.enhanced, reply.text.clone())));
+            }
+            Outcome::Defer(reply) => {
+                apply::record(tx, &run, &letter.id)?;
+                return Ok(Filed::Failed(Failure::transient(reply.enhanced, reply.text.clone())));
+            }
+        }
+        Ok(Filed::Done)
+    }
+
+    fn file(&self, tx: &mut Tx<'_>, run: &ChainRun) -> Result<(), StoreError> {
+        let letter = &self.letter;
+        let account = self.recipient.address.key();
+        let wanted = run.change_sets.iter().rev().find_map(|set| set.file_into.as_deref()).unwrap_or("INBOX");
+        let folder = match tx.reader().folder(&account, wanted)? {
+            Some(folder) => folder.id,
+            None => tx.add_folder(&account, wanted, None)?,
+        };
+        let flags: Vec<String> = run.change_sets.iter().flat_map(|set| set.flags.iter().cloned()).collect();
+        let message = tx.put_message(&with_return_path(letter, &run.message))?;
+        let now = tx.now();
+        let uid = tx.file(&account, folder, message, &flags, now)?;
+        if self.stored_follows {
+            tx.mark_filed(self.recipient.id)?;
+        } else {
+            tx.settle(&letter.id, self.recipient.id)?;
+        }
+        apply::apply(tx, run, &letter.id, self.life)?;
+        let details = [("folder", wanted.to_owned()), ("uid", uid.to_string())];
+        apply::log_event(tx, "filed", letter, vec![self.recipient.address.to_string()], &details)
+    }
+}
+
+/// What the server says of a mailbox that takes no mail.
+pub(crate) fn undeliverable(status: MailboxStatus) -> Failure {
+    match status {
+        MailboxStatus::Full => Failure::permanent(EnhancedCode::MAILBOX_FULL, "The mailbox is full"),
+        MailboxStatus::Disabled => Failure::permanent(EnhancedCode::MAILBOX_DISABLED, "The mailbox takes no mail"),
+        _ => Failure::permanent(EnhancedCode::BAD_DESTINATION_MAILBOX, "No such mailbox here"),
+    }
+}
+
+struct GivingUp {
+    letter: Letter,
+    header: bytes::Bytes,
+    failed: Failed,
+    recipient: i64,
+    hostname: String,
+    life: std::time::Duration,
+}
+
+impl GivingUp {
+    fn conclude(&self, tx: &mut Tx<'_>, run: &ChainRun) -> Result<(), StoreError> {
+        tx.settle(&self.letter.id, self.recipient)?;
+        apply::apply(tx, run, &self.letter.id, self.life)?;
+        let address = self.failed.recipient.to_string();
+        apply::log_event(tx, "failed", &self.letter, vec![address], &[("reason", self.failed.failure.to_string())])?;
+        // `discard` at the outcome stage: the plugin has told the sender.
+        if matches!(run.outcome, Outcome::Discard(_)) {
+            return Ok(());
+        }
+        report::enqueue(tx, &self.hostname, &self.letter, &self.header, std::slice::from_ref(&self.failed), self.life)
+    }
+}

@@ -1,0 +1,143 @@
+//! Figures for monitoring, in the format of Prometheus.
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use sigillo_plugin::ChainRun;
+use sigillo_policy::Stage;
+
+/// Bounds of the histograms of a step's cost, seconds: from the cheapest look-up to a step at its limit.
+const COST_BUCKETS: [f64; 12] = [2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 2e-2, 0.1, 0.5, 2.0];
+
+/// Every figure of the server.
+pub struct Metrics {
+    registry: Registry,
+    messages: IntCounterVec,
+    attempts: IntCounterVec,
+    step_cpu: HistogramVec,
+    step_wall: HistogramVec,
+    step_memory: IntGaugeVec,
+    step_bytes: IntCounterVec,
+    step_calls: IntCounterVec,
+    step_failures: IntCounterVec,
+    logins: IntCounterVec,
+    sessions: IntGaugeVec,
+    queue: IntGaugeVec,
+    started: IntGauge,
+}
+
+impl Metrics {
+    /// All at zero. Fails only if two figures had one name.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let step = ["plugin", "stage"];
+        let metrics = Metrics {
+            messages: counter(&registry, "messages_total", "Messages handed to the server", &["stage", "result"])?,
+            attempts: counter(&registry, "recipients_total", "Ends of delivery attempts", &["result"])?,
+            step_cpu: cost(&registry, "step_cpu_seconds", "CPU time of one step of a plugin")?,
+            step_wall: cost(&registry, "step_wall_seconds", "Time from begin to end of one step of a plugin")?,
+            step_memory: gauge(&registry, "step_memory_bytes", "Memory of the last step of a plugin at its peak", &step)?,
+            step_bytes: counter(&registry, "step_bytes_total", "Octets that crossed into and out of plugins", &["plugin", "stage", "direction"])?,
+            step_calls: counter(&registry, "step_host_calls_total", "Calls of plugins to the host", &step)?,
+            step_failures: counter(&registry, "step_failures_total", "Steps that failed, so that the policy decided", &step)?,
+            logins: counter(&registry, "logins_total", "Authentications", &["protocol", "result"])?,
+            sessions: gauge(&registry, "sessions", "Open connections", &["protocol"])?,
+            queue: gauge(&registry, "queue", "Entries and recipients of the queue", &["what"])?,
+            started: IntGauge::new("sigillo_start_time_seconds", "When the server started, seconds since 1970")?,
+            registry,
+        };
+        metrics.registry.register(Box::new(metrics.started.clone()))?;
+        metrics.started.set((sigillo_store::commit::now() / 1000) as i64);
+        Ok(metrics)
+    }
+
+    /// A chain ran: what each of its steps cost.
+    pub fn chain(&self, stage: Stage, run: &ChainRun) {
+        for step in &run.steps {
+            let labels = [step.plugin.as_str(), stage.as_str()];
+            self.step_cpu.with_label_values(&labels).observe(step.cpu_us as f64 / 1e6);
+            self.step_wall.with_label_values(&labels).observe(step.wall_us as f64 / 1e6);
+            self.step_memory.with_label_values(&labels).set(step.memory_peak as i64);
+            self.step_calls.with_label_values(&labels).inc_by(step.host_calls);
+            let bytes = |direction| self.step_bytes.with_label_values(&[labels[0], labels[1], direction]);
+            bytes("read").inc_by(step.bytes_read);
+            bytes("written").inc_by(step.bytes_written);
+            if step.failure.is_some() {
+                self.step_failures.with_label_values(&labels).inc();
+            }
+        }
+    }
+
+    /// A message was taken.
+    pub fn accepted(&self, stage: Stage) {
+        self.messages.with_label_values(&[stage.as_str(), "accepted"]).inc();
+    }
+
+    /// A message was refused or put off.
+    pub fn refused(&self, stage: Stage) {
+        self.messages.with_label_values(&[stage.as_str(), "refused"]).inc();
+    }
+
+    /// An attempt to reach a recipient ended: `filed`, `delivered`, `deferred`, `failed` or `expired`.
+    pub fn attempt(&self, result: &str) {
+        self.attempts.with_label_values(&[result]).inc();
+    }
+
+    /// Somebody logged in, or did not.
+    pub fn login(&self, protocol: &str, good: bool) {
+        self.logins.with_label_values(&[protocol, if good { "good" } else { "bad" }]).inc();
+    }
+
+    /// A connection that counts as open until the value is dropped.
+    pub fn session(&self, protocol: &str) -> OpenSession {
+        let gauge = self.sessions.with_label_values(&[protocol]);
+        gauge.inc();
+        OpenSession(gauge)
+    }
+
+    /// The queue as it stands.
+    pub fn queue(&self, entries: u64, pending: u64, held: u64) {
+        for (what, value) in [("entries", entries), ("pending", pending), ("held", held)] {
+            self.queue.with_label_values(&[what]).set(value as i64);
+        }
+    }
+
+    /// The page that Prometheus reads.
+    pub fn page(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut page = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
+        Ok(page)
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+pub struct OpenSession(IntGauge);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("sigillo_{name}"), help)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    let counter = IntCounterVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    let gauge = IntGaugeVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn cost(registry: &Registry, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(format!("sigillo_{name}"), help).buckets(COST_BUCKETS.to_vec());
+    let histogram = HistogramVec::new(options, &["plugin", "stage"])?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}

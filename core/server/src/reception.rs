@@ -1,0 +1,222 @@
+//! Session → chain → commit → 250.
+//!
+//! A message streams from the SMTP session into the spool and through the one parse of its structure at the same time.
+//! When it is complete, the chain of its stage runs and everything that came of it is committed; the 250 follows the
+//! commit and nothing else (RFC 5321 §6.1).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sigillo_auth::{Credential, SaslError};
+use sigillo_mail::structure::{Scanner, Structure};
+use sigillo_mail::{EnhancedCode, Failure, Mailbox, ReversePath, Rope};
+use sigillo_plugin::MailboxStatus;
+use sigillo_policy::Stage;
+use sigillo_smtp::facts::{ListenerKind, SessionFacts, Transaction};
+use sigillo_smtp::server::{Accepted, Handler, Sink};
+use sigillo_smtp::syntax::MailParameters;
+use sigillo_smtp::trace;
+use sigillo_store::{AccountState, DomainClass, Spool};
+
+use crate::deliver::undeliverable;
+use crate::origin::{Letter, Origin, Way, new_id, parse};
+use crate::passage::{Ending, Waiting, check_loop};
+use crate::server::Server;
+
+/// What SMTP sessions ask of the server.
+pub struct Reception {
+    server: Arc<Server>,
+}
+
+impl Reception {
+    /// For the sessions of one server.
+    pub fn new(server: Arc<Server>) -> Reception {
+        Reception { server }
+    }
+}
+
+#[async_trait]
+impl Handler for Reception {
+    async fn credential(&self, _: &SessionFacts, login: &str) -> Result<Option<Credential>, Failure> {
+        self.server.credential(login).await.map_err(Failure::internal)
+    }
+
+    fn authenticated(&self, session: &SessionFacts, login: &str, outcome: Result<(), SaslError>) {
+        self.server.note_login("smtp", session.peer.ip(), login, outcome.as_ref().err().map(ToString::to_string));
+    }
+
+    async fn mail(&self, session: &SessionFacts, path: &ReversePath, _: MailParameters) -> Result<(), Failure> {
+        let Some(identity) = &session.identity else { return Ok(()) };
+        // PEC §5.2 and every provider's practice: who logged in is who sends.
+        match path.mailbox() {
+            Some(mailbox) if mailbox.key() == identity.to_ascii_lowercase() => Ok(()),
+            _ => Err(Failure::permanent(EnhancedCode::REFUSED, format!("You are logged in as {}, not as this sender", printable(identity)))),
+        }
+    }
+
+    async fn rcpt(&self, session: &SessionFacts, transaction: &Transaction, to: &Mailbox) -> Result<(), Failure> {
+        let class = self.server.domain_class(to.domain()).await.map_err(Failure::internal)?;
+        let Some(class) = class else {
+            return match session.kind {
+                ListenerKind::Submission => Ok(()),
+                // RFC 5321 §7.3: never an open relay.
+                ListenerKind::Relay => Err(Failure::permanent(EnhancedCode::REFUSED, "Relaying denied: not a domain of this server")),
+            };
+        };
+        if session.kind == ListenerKind::Relay && let Some(first) = transaction.recipients.first() {
+            let other = self.server.domain_class(first.domain()).await.map_err(Failure::internal)?;
+            if other != Some(class) {
+                // One chain runs for the whole transaction, so it cannot hold both kinds; the client comes again for the rest.
+                return Err(Failure::transient(EnhancedCode(4, 5, 3), "Certified and ordinary recipients need transactions of their own"));
+            }
+        }
+        // In a certified domain the delivery point says what became of the message, also that there is no such mailbox
+        // (PEC §3.3.3); the session only says so elsewhere.
+        if class == DomainClass::Certified {
+            return Ok(());
+        }
+        match self.server.mailbox_status(to).await.map_err(Failure::internal)? {
+            MailboxStatus::Present | MailboxStatus::Remote => Ok(()),
+            MailboxStatus::Full => Err(Failure::transient(EnhancedCode(4, 2, 2), "The mailbox is full")),
+            status => Err(undeliverable(status)),
+        }
+    }
+
+    async fn data(&self, session: &SessionFacts, transaction: &Transaction) -> Result<Box<dyn Sink>, Failure> {
+        Ok(Box::new(Incoming {
+            server: self.server.clone(),
+            session: session.clone(),
+            envelope: transaction.envelope(),
+            spool: self.server.store().spool(),
+            scanner: Scanner::new(),
+        }))
+    }
+}
+
+/// One message on its way in.
+struct Incoming {
+    server: Arc<Server>,
+    session: SessionFacts,
+    envelope: sigillo_mail::Envelope,
+    spool: Spool,
+    scanner: Scanner,
+}
+
+#[async_trait]
+impl Sink for Incoming {
+    async fn write(&mut self, piece: Bytes) -> Result<(), Failure> {
+        self.scanner.push(&piece);
+        self.spool.write(&piece).map_err(Failure::internal)
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Accepted, Failure> {
+        let Incoming { server, session, envelope, spool, scanner } = *self;
+        let content = tokio::task::spawn_blocking(move || spool.finish())
+            .await
+            .map_err(Failure::internal)?
+            .map_err(Failure::internal)?;
+        // RFC 3463 §3.7: 5.6.0, other or undefined media error.
+        let structure = scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
+        check_loop(&structure)?;
+        let (content, structure) = with_message_id(&server, &session, content, structure).await?;
+        let id = new_id();
+        let letter = Letter {
+            id: id.clone(),
+            origin: origin(&session, &id).of(&structure),
+            reverse_path: envelope.reverse_path,
+            recipients: envelope.recipients,
+            content,
+        };
+        let stage = match session.kind {
+            ListenerKind::Submission => Stage::Access,
+            ListenerKind::Relay => Stage::Reception,
+        };
+        server.check_author(&letter, &structure).await?;
+        let from = letter.reverse_path.to_string();
+        let ended = server.pass(letter, Arc::new(structure), stage, Waiting::Session).await;
+        match ended.map_err(Failure::internal)? {
+            Ending::Taken => {
+                tracing::info!(id, from, peer = %session.peer, "accepted");
+                server.metrics().accepted(stage);
+                Ok(Accepted { words: format!("queued as {id}") })
+            }
+            Ending::Refused(failure) | Ending::Deferred(failure) => {
+                tracing::info!(id, from, peer = %session.peer, %failure, detail = failure.detail, "not accepted");
+                server.metrics().refused(stage);
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// RFC 6409 §8.3: a user's message without a Message-ID gets one, so that everything about it can name it.
+async fn with_message_id(
+    server: &Server,
+    session: &SessionFacts,
+    content: Rope,
+    structure: Structure,
+) -> Result<(Rope, Structure), Failure> {
+    if session.kind != ListenerKind::Submission || structure.header().count("message-id") > 0 {
+        return Ok((content, structure));
+    }
+    let mut rope = Rope::from_bytes(format!("Message-ID: <{}@{}>\r\n", new_id(), server.hostname()));
+    rope.append(&content);
+    let structure = parse(rope.clone(), server.store().segments().clone()).await.map_err(Failure::internal)?;
+    Ok((rope, structure))
+}
+
+fn origin(session: &SessionFacts, id: &str) -> Origin {
+    let mut properties = BTreeMap::from([
+        ("peer.ip".to_owned(), session.peer.ip().to_canonical().to_string()),
+        ("session.id".to_owned(), session.id.clone()),
+        ("session.kind".to_owned(), if session.kind == ListenerKind::Submission { "submission" } else { "relay" }.to_owned()),
+        ("session.protocol".to_owned(), session.protocol().to_owned()),
+    ]);
+    if let Some(hello) = &session.hello {
+        properties.insert("peer.hello".to_owned(), hello.clone());
+    }
+    if let Some(tls) = &session.tls {
+        properties.insert("tls.version".to_owned(), tls.version.clone());
+        properties.insert("tls.cipher".to_owned(), tls.cipher.clone());
+    }
+    Origin {
+        way: if session.kind == ListenerKind::Submission { Way::Submission } else { Way::Relay },
+        identity: session.identity.as_deref().map(str::to_ascii_lowercase),
+        properties,
+        message_id: String::new(),
+        subject: String::new(),
+        trace: Some(trace::received(session, id, sigillo_store::commit::now())),
+    }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).take(128).collect()
+}
+
+impl Server {
+    /// Submission from an ordinary domain: the author must be the user who logged in (attack I10). In certified domains
+    /// the access point answers this with a notice.
+    async fn check_author(&self, letter: &Letter, structure: &Structure) -> Result<(), Failure> {
+        let Some(identity) = &letter.origin.identity else { return Ok(()) };
+        let account = identity.clone();
+        let found = self.store().read(move |r| r.account(&account)).await.map_err(Failure::internal)?;
+        if !found.is_some_and(|account| account.state == AccountState::Active) {
+            return Err(Failure::permanent(EnhancedCode::REFUSED, "The mailbox may not send"));
+        }
+        let domain = letter.reverse_path.mailbox().map(|mailbox| mailbox.domain().clone());
+        let class = match domain {
+            Some(domain) => self.domain_class(&domain).await.map_err(Failure::internal)?,
+            None => None,
+        };
+        if class == Some(DomainClass::Certified) {
+            return Ok(());
+        }
+        let authors = structure.header().addresses("from").unwrap_or_default();
+        match authors.as_slice() {
+            [one] if one.mailbox.eq_ignore_ascii_case(identity) => Ok(()),
+            _ => Err(Failure::permanent(EnhancedCode::REFUSED, "The From field must name the mailbox that you are logged in as, alone")),
+        }
+    }
+}

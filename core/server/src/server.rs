@@ -1,0 +1,191 @@
+//! One server: what it is made of, and its life from the first listener to a clean end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sigillo_auth::{Credential, ServerSecret};
+use sigillo_delivery::{Courier, Router, Schedule};
+use sigillo_mail::{Domain, Mailbox};
+use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus};
+use sigillo_store::{AccountState, DomainClass, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::config::{Config, ConfigError};
+use crate::metrics::Metrics;
+use crate::services::{self, Facilities};
+use crate::{check, listeners, tls};
+
+/// How often what is past its time is removed.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// A server, whole.
+pub struct Server {
+    config: Config,
+    store: Store,
+    engine: Engine,
+    courier: Courier,
+    schedule: Schedule,
+    metrics: Metrics,
+    secret: ServerSecret,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration or a file that it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The policy or a plugin: every mistake, ready to print.
+    #[error("{0}")]
+    Policy(String),
+    /// The store.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// Anything else of the system.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Server {
+    /// Loads everything that the configuration names.
+    pub async fn load(config: Config) -> Result<Arc<Server>, StartError> {
+        let store = Store::open(&config.data_dir())?;
+        let client_tls = tls::client(&config)?;
+        let facilities = Arc::new(Facilities::load(&config, store.clone())?);
+        let engine = load_engine(&config, facilities).await?;
+        let router = Router::new(config.routes());
+        Ok(Arc::new(Server {
+            courier: Courier::new(config.hostname.clone(), router, client_tls),
+            schedule: config.schedule(),
+            metrics: Metrics::new().map_err(|error| StartError::System(error.to_string()))?,
+            secret: server_secret(&store).await?,
+            engine,
+            store,
+            config,
+        }))
+    }
+
+    /// Listens and works until `shutdown` becomes true, then lets sessions and deliveries end.
+    pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) -> Result<(), StartError> {
+        let sessions = listeners::open(&self, shutdown.clone()).await?;
+        tracing::info!(
+            hostname = %self.config.hostname,
+            listeners = self.config.listeners.len(),
+            policy = self.engine.epoch(),
+            "ready"
+        );
+        let sweeper = tokio::spawn(self.clone().sweep(shutdown.clone()));
+        self.clone().dispatch(shutdown).await;
+        listeners::close(sessions).await;
+        sweeper.abort();
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    async fn sweep(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+        while !*shutdown.borrow() {
+            if let Err(error) = self.store.write(|tx| tx.sweep()).await {
+                tracing::error!(%error, "what is past its time cannot be removed");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP) => {}
+                _ = shutdown.changed() => {}
+            }
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The loaded policy.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What takes mail to other servers.
+    pub fn courier(&self) -> &Courier {
+        &self.courier
+    }
+
+    /// When to try again.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The figures.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What the server calls itself.
+    pub fn hostname(&self) -> &str {
+        &self.config.hostname
+    }
+
+    /// Makes unknown logins look like known ones.
+    pub fn secret(&self) -> &ServerSecret {
+        &self.secret
+    }
+
+    /// How the password of a login is checked; none for unknown and disabled accounts.
+    pub async fn credential(&self, login: &str) -> Result<Option<Credential>, StoreError> {
+        let login = login.to_owned();
+        let account = self.store.read(move |r| r.account(&login)).await?;
+        let active = account.filter(|account| account.state == AccountState::Active);
+        Ok(active.and_then(|account| match account.credential.parse() {
+            Ok(credential) => Some(credential),
+            Err(_) => {
+                // Attack I8: a record that cannot be read lets nobody in.
+                tracing::error!(account = account.address, "the credential of this account cannot be read; set a new password");
+                None
+            }
+        }))
+    }
+
+    /// Somebody logged in, or did not: for the log and the figures.
+    pub fn note_login(&self, protocol: &str, peer: IpAddr, login: &str, problem: Option<String>) {
+        self.metrics.login(protocol, problem.is_none());
+        match problem {
+            None => tracing::info!(protocol, %peer, login, "logged in"),
+            Some(problem) => tracing::warn!(protocol, %peer, login, problem, "login refused"),
+        }
+    }
+
+    /// What a domain is for, if it is ours.
+    pub async fn domain_class(&self, domain: &Domain) -> Result<Option<DomainClass>, StoreError> {
+        let name = domain.as_str().to_owned();
+        Ok(self.store.read(move |r| r.domain(&name)).await?.map(|domain| domain.class))
+    }
+
+    /// State of a mailbox.
+    pub async fn mailbox_status(&self, address: &Mailbox) -> Result<MailboxStatus, StoreError> {
+        services::mailbox_status(&self.store, address).await
+    }
+}
+
+/// Loads the policy and its plugins; every mistake is in the error.
+pub async fn load_engine(config: &Config, facilities: Arc<Facilities>) -> Result<Engine, StartError> {
+    let mistakes = |errors: Vec<sigillo_policy::Diagnostic>| StartError::Policy(check::print(&errors));
+    let (policy, warnings) = check::policy(config).map_err(mistakes)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let plugins = config.path(&config.plugins_dir);
+    let host = Host::new(HostOptions::new(config.data_dir().join("compiled"))).map_err(|error| StartError::System(error.to_string()))?;
+    Engine::load(host, policy, &plugins, facilities).await.map_err(mistakes)
+}
+
+/// A secret of this store, made at its first use.
+async fn server_secret(store: &Store) -> Result<ServerSecret, StoreError> {
+    let fresh = ServerSecret::random();
+    let bytes = store.write(move |tx| tx.server_secret(*fresh.as_bytes())).await?;
+    Ok(ServerSecret::from_bytes(bytes))
+}

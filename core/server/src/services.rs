@@ -1,0 +1,157 @@
+//! What plugins may ask of the server, once the host has checked that their policy grants it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sigillo_mail::structure::Structure;
+use sigillo_mail::{Mailbox, Rope, Source};
+use sigillo_plugin::{Level, MailboxStatus, ServiceError, Services};
+use sigillo_store::{AccountState, Segments, Store, StoreError};
+use sigillo_trust::{Anchors, Directory, SigningKey, Verification};
+
+use crate::config::{Config, ConfigError, read_bytes, read_secret};
+
+/// The store, the keys and the trust of one server.
+pub struct Facilities {
+    store: Store,
+    keys: BTreeMap<String, Arc<SigningKey>>,
+    anchors: Arc<Anchors>,
+    directory: Arc<Directory>,
+}
+
+impl Facilities {
+    /// Loads keys, anchors and the index of providers as the configuration says.
+    pub fn load(config: &Config, store: Store) -> Result<Facilities, ConfigError> {
+        let trust = &config.trust;
+        let anchors = match &trust.anchors {
+            Some(path) => {
+                let path = config.path(path);
+                Anchors::load(&read_bytes(&path)?).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?
+            }
+            None => Anchors::none(),
+        };
+        let directory = match &trust.directory {
+            Some(path) => {
+                let path = config.path(path);
+                Directory::from_ldif(&read_bytes(&path)?).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?
+            }
+            None => Directory::empty(),
+        };
+        let keys = load_keys(config)?;
+        Ok(Facilities { store, keys, anchors: Arc::new(anchors), directory: Arc::new(directory) })
+    }
+}
+
+fn load_keys(config: &Config) -> Result<BTreeMap<String, Arc<SigningKey>>, ConfigError> {
+    let mut keys = BTreeMap::new();
+    for (name, key) in &config.keys {
+        let chain = key.chain.as_ref().map(|path| read_bytes(&config.path(path))).transpose()?.unwrap_or_default();
+        let secret = read_secret(&config.path(&key.key))?;
+        let certificate = read_bytes(&config.path(&key.certificate))?;
+        let loaded = SigningKey::load(&secret, &certificate, &chain)
+            .map_err(|error| ConfigError(format!("keys.{name}: {error}")))?;
+        keys.insert(name.clone(), Arc::new(loaded));
+    }
+    Ok(keys)
+}
+
+/// Runs work that computes or reads for long off the threads that serve sockets.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    tokio::task::spawn_blocking(work).await.map_err(unavailable)?
+}
+
+fn unavailable(error: impl std::fmt::Display) -> ServiceError {
+    ServiceError::Unavailable(error.to_string())
+}
+
+/// State of a mailbox of this server.
+pub async fn mailbox_status(store: &Store, address: &Mailbox) -> Result<MailboxStatus, StoreError> {
+    let (domain, key) = (address.domain().clone(), address.key());
+    store
+        .read(move |r| {
+            if r.domain(domain.as_str())?.is_none() {
+                return Ok(MailboxStatus::Remote);
+            }
+            Ok(match r.account(&key)? {
+                None => MailboxStatus::Unknown,
+                Some(account) if account.state == AccountState::Disabled => MailboxStatus::Disabled,
+                Some(account) if account.used >= account.quota => MailboxStatus::Full,
+                Some(_) => MailboxStatus::Present,
+            })
+        })
+        .await
+}
+
+#[async_trait]
+impl Services for Facilities {
+    fn source(&self) -> Arc<dyn Source> {
+        self.store.segments().clone()
+    }
+
+    fn now_ms(&self) -> u64 {
+        sigillo_store::commit::now()
+    }
+
+    async fn sign(&self, key: &str, content: &Rope) -> Result<Vec<u8>, ServiceError> {
+        let key = self.keys.get(key).ok_or(ServiceError::NotFound)?.clone();
+        let (content, source): (Rope, Arc<Segments>) = (content.clone(), self.store.segments().clone());
+        let at = self.now_ms();
+        aside(move || key.sign_detached(&content, source.as_ref(), at).map_err(unavailable)).await
+    }
+
+    fn key_addresses(&self, key: &str) -> Result<Vec<String>, ServiceError> {
+        Ok(self.keys.get(key).ok_or(ServiceError::NotFound)?.addresses().to_vec())
+    }
+
+    async fn verify(&self, message: &Rope, structure: &Structure, at_ms: u64) -> Result<Verification, ServiceError> {
+        let (message, structure) = (message.clone(), structure.clone());
+        let (anchors, source) = (self.anchors.clone(), self.store.segments().clone());
+        aside(move || Ok(sigillo_trust::verify(&message, &structure, source.as_ref(), &anchors, at_ms))).await
+    }
+
+    fn directory(&self) -> Arc<Directory> {
+        self.directory.clone()
+    }
+
+    async fn mailbox_status(&self, address: &str) -> Result<MailboxStatus, ServiceError> {
+        let address: Mailbox = address.parse().map_err(|e| ServiceError::Invalid(format!("'{address}': {e}")))?;
+        mailbox_status(&self.store, &address).await.map_err(unavailable)
+    }
+
+    async fn mailbox_setting(&self, address: &str, name: &str) -> Result<Option<String>, ServiceError> {
+        let (address, name) = (address.to_owned(), name.to_owned());
+        self.store.read(move |r| r.account_setting(&address, &name)).await.map_err(unavailable)
+    }
+
+    async fn state_get(&self, plugin: &str, key: &str) -> Result<Option<(Vec<u8>, u64)>, ServiceError> {
+        let (plugin, key, now) = (plugin.to_owned(), key.to_owned(), self.now_ms());
+        self.store.read(move |r| r.plugin_state(&plugin, &key, now)).await.map_err(unavailable)
+    }
+
+    async fn state_scan(
+        &self,
+        plugin: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, ServiceError> {
+        let (plugin, prefix, after, now) =
+            (plugin.to_owned(), prefix.to_owned(), after.map(str::to_owned), self.now_ms());
+        self.store
+            .read(move |r| r.plugin_keys(&plugin, &prefix, after.as_deref(), limit, now))
+            .await
+            .map_err(unavailable)
+    }
+
+    fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {
+        match level {
+            Level::Debug => tracing::debug!(target: "sigillo::plugin", plugin, id = passage_id, "{text}"),
+            Level::Info => tracing::info!(target: "sigillo::plugin", plugin, id = passage_id, "{text}"),
+            Level::Warn => tracing::warn!(target: "sigillo::plugin", plugin, id = passage_id, "{text}"),
+            Level::Error => tracing::error!(target: "sigillo::plugin", plugin, id = passage_id, "{text}"),
+        }
+    }
+}

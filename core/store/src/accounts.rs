@@ -1,0 +1,217 @@
+//! Domains and accounts of this server. An account is named by its address in lower case.
+
+use rusqlite::{OptionalExtension, Row};
+use serde::Serialize;
+use sigillo_mail::Mailbox;
+
+use crate::commit::{Reader, Tx};
+use crate::error::StoreError;
+use crate::Millis;
+
+/// Folders that every account has from its first day, with their special use (RFC 6154).
+pub const FIRST_FOLDERS: [(&str, Option<&str>); 5] = [
+    ("INBOX", None),
+    ("Drafts", Some("\\Drafts")),
+    ("Sent", Some("\\Sent")),
+    ("Junk", Some("\\Junk")),
+    ("Trash", Some("\\Trash")),
+];
+
+/// What a domain is for. All mailboxes of a certified domain are certified (DOM-01).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainClass {
+    /// Certified e-mail.
+    Certified,
+    /// Ordinary e-mail.
+    Ordinary,
+}
+
+impl DomainClass {
+    /// The word in the database, in facts and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DomainClass::Certified => "certified",
+            DomainClass::Ordinary => "ordinary",
+        }
+    }
+}
+
+/// A domain whose mailboxes live here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Domain {
+    /// In lower case.
+    pub name: String,
+    /// Certified or ordinary.
+    pub class: DomainClass,
+}
+
+/// Whether an account may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountState {
+    /// Receives mail and may log in.
+    Active,
+    /// Does neither.
+    Disabled,
+}
+
+/// One account.
+#[derive(Debug, Clone, Serialize)]
+pub struct Account {
+    /// In lower case.
+    pub address: String,
+    /// Active or disabled.
+    pub state: AccountState,
+    /// Octets that it may hold.
+    pub quota: u64,
+    /// Octets that it holds.
+    pub used: u64,
+    /// When it was made.
+    pub created: Millis,
+    /// How its password is checked; never shown.
+    #[serde(skip)]
+    pub credential: String,
+}
+
+const ACCOUNT: &str = "SELECT address, credential, state, quota, used, created FROM accounts";
+
+fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        address: row.get(0)?,
+        credential: row.get(1)?,
+        state: if row.get::<_, String>(2)? == "active" { AccountState::Active } else { AccountState::Disabled },
+        quota: row.get::<_, i64>(3)? as u64,
+        used: row.get::<_, i64>(4)? as u64,
+        created: row.get::<_, i64>(5)? as Millis,
+    })
+}
+
+impl Reader<'_> {
+    /// The domain, if its mailboxes live here.
+    pub fn domain(&self, name: &str) -> Result<Option<Domain>, StoreError> {
+        let class: Option<String> = self
+            .db
+            .prepare_cached("SELECT class FROM domains WHERE name = ?1")?
+            .query_row([name.to_ascii_lowercase()], |row| row.get(0))
+            .optional()?;
+        Ok(class.map(|class| Domain { name: name.to_ascii_lowercase(), class: domain_class(&class) }))
+    }
+
+    /// Every domain, in order.
+    pub fn domains(&self) -> Result<Vec<Domain>, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT name, class FROM domains ORDER BY name")?;
+        let rows = statement.query_map([], |row| {
+            Ok(Domain { name: row.get(0)?, class: domain_class(&row.get::<_, String>(1)?) })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The account of an address, whatever its case.
+    pub fn account(&self, address: &str) -> Result<Option<Account>, StoreError> {
+        let mut statement = self.db.prepare_cached(&format!("{ACCOUNT} WHERE address = ?1"))?;
+        Ok(statement.query_row([address.to_ascii_lowercase()], account).optional()?)
+    }
+
+    /// Every account, in order.
+    pub fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        let mut statement = self.db.prepare_cached(&format!("{ACCOUNT} ORDER BY address"))?;
+        Ok(statement.query_map([], account)?.collect::<Result<_, _>>()?)
+    }
+
+    /// A setting of an account.
+    pub fn account_setting(&self, address: &str, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT value FROM account_settings WHERE account = ?1 AND name = ?2")?
+            .query_row([&address.to_ascii_lowercase(), name], |row| row.get(0))
+            .optional()?)
+    }
+}
+
+fn domain_class(word: &str) -> DomainClass {
+    if word == "certified" { DomainClass::Certified } else { DomainClass::Ordinary }
+}
+
+impl Tx<'_> {
+    /// Makes a domain ours.
+    pub fn add_domain(&mut self, name: &sigillo_mail::Domain, class: DomainClass) -> Result<(), StoreError> {
+        if name.is_literal() {
+            return Err(StoreError::Invalid(format!("{name} is an address literal, not a domain name")));
+        }
+        let added = self.db.execute(
+            "INSERT INTO domains (name, class, created) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            (name.as_str(), class.as_str(), self.now as i64),
+        )?;
+        if added == 0 { Err(StoreError::Exists(format!("domain {name}"))) } else { Ok(()) }
+    }
+
+    /// Makes an account with its first folders.
+    pub fn add_account(&mut self, address: &Mailbox, credential: &str, quota: u64) -> Result<(), StoreError> {
+        let domain = address.domain().as_str();
+        if self.reader().domain(domain)?.is_none() {
+            return Err(StoreError::NotFound(format!("domain {domain}: add it first")));
+        }
+        let key = address.key();
+        let added = self.db.execute(
+            "INSERT INTO accounts (address, domain, credential, state, quota, created)
+             VALUES (?1, ?2, ?3, 'active', ?4, ?5) ON CONFLICT DO NOTHING",
+            (&key, domain, credential, quota as i64, self.now as i64),
+        )?;
+        if added == 0 {
+            return Err(StoreError::Exists(format!("mailbox {key}")));
+        }
+        for (name, special_use) in FIRST_FOLDERS {
+            self.add_folder(&key, name, special_use)?;
+        }
+        Ok(())
+    }
+
+    /// Changes how the account's password is checked.
+    pub fn set_credential(&mut self, address: &str, credential: &str) -> Result<(), StoreError> {
+        self.change_account(address, "credential", credential)
+    }
+
+    /// Lets an account be used, or not.
+    pub fn set_account_state(&mut self, address: &str, state: AccountState) -> Result<(), StoreError> {
+        self.change_account(address, "state", if state == AccountState::Active { "active" } else { "disabled" })
+    }
+
+    fn change_account(&mut self, address: &str, column: &'static str, value: &str) -> Result<(), StoreError> {
+        let key = address.to_ascii_lowercase();
+        let changed = self.db.execute(&format!("UPDATE accounts SET {column} = ?2 WHERE address = ?1"), [&key, value])?;
+        if changed == 0 { Err(StoreError::NotFound(format!("mailbox {key}"))) } else { Ok(()) }
+    }
+
+    /// Changes how much an account may hold, octets.
+    pub fn set_quota(&mut self, address: &str, quota: u64) -> Result<(), StoreError> {
+        let key = address.to_ascii_lowercase();
+        let changed = self.db.execute("UPDATE accounts SET quota = ?2 WHERE address = ?1", (&key, quota as i64))?;
+        if changed == 0 { Err(StoreError::NotFound(format!("mailbox {key}"))) } else { Ok(()) }
+    }
+
+    /// Changes a setting of an account.
+    pub fn set_account_setting(&mut self, address: &str, name: &str, value: &str) -> Result<(), StoreError> {
+        self.db.execute(
+            "INSERT INTO account_settings (account, name, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (account, name) DO UPDATE SET value = excluded.value",
+            [&address.to_ascii_lowercase(), name, value],
+        )?;
+        Ok(())
+    }
+
+    /// A secret of this store: `fresh` becomes it at the first call and is ignored later.
+    pub fn server_secret(&mut self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let hex: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.db.execute("INSERT INTO meta (name, value) VALUES ('server_secret', ?1) ON CONFLICT DO NOTHING", [hex])?;
+        let text: String =
+            self.db.query_row("SELECT value FROM meta WHERE name = 'server_secret'", [], |row| row.get(0))?;
+        let damaged = || StoreError::Damaged("server_secret".into());
+        let mut secret = [0; 32];
+        for (index, byte) in secret.iter_mut().enumerate() {
+            let digits = text.get(2 * index..2 * index + 2).ok_or_else(damaged)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| damaged())?;
+        }
+        Ok(secret)
+    }
+}

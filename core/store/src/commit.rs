@@ -1,0 +1,379 @@
+//! The commit: the instant at which the server takes responsibility.
+//!
+//! One thread, the committer, owns the write connection and the shared segment file. It takes the jobs that wait, runs
+//! each in a savepoint of one transaction, syncs the segment file, commits (SQLite in WAL mode with
+//! `synchronous=FULL` syncs its log), and only then answers. So concurrent sessions share two syncs, and `Ok` from
+//! [`Store::write`] means: on disk (RFC 5321 §6.1).
+//!
+//! A failed sync is final. What the kernel did with the pages is unknown then, so the store refuses every later write
+//! until a restart reads back what the disk really has.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::error::StoreError;
+use crate::folders::FolderId;
+use crate::segments::{Appender, Segments, Spool};
+use crate::Millis;
+
+/// Jobs merged into one transaction at most: bounds how long the first of them waits.
+const BATCH_MAX: usize = 256;
+/// Jobs that may wait; more make their sessions wait.
+const WAITING_MAX: usize = 1024;
+/// How long a write waits for another process that holds the database (a command of the operator).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Read connections kept.
+const READERS_MAX: usize = 8;
+/// Folder changes that a slow listener may miss before it is told to look at everything.
+const CHANGES_KEPT: usize = 4096;
+/// Version of `schema.sql`.
+const SCHEMA_VERSION: &str = "1";
+
+type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
+
+/// The store. Cheap to clone; the committer ends when the last clone is dropped.
+#[derive(Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    segments: Arc<Segments>,
+    readers: Arc<Readers>,
+    folder_changes: broadcast::Sender<FolderId>,
+    queue_changes: watch::Receiver<u64>,
+    _lock: Arc<Option<File>>,
+}
+
+struct Readers {
+    path: std::path::PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// A consistent view of the database, for reading.
+pub struct Reader<'a> {
+    /// Statements of this crate's modules run here.
+    pub(crate) db: &'a Connection,
+}
+
+/// One job of the running transaction. Its changes become durable together, or none does.
+pub struct Tx<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) appender: &'a mut Appender,
+    pub(crate) now: Millis,
+    touched: &'a mut Touched,
+}
+
+#[derive(Default)]
+struct Touched {
+    folders: Vec<FolderId>,
+    queue: bool,
+    dead_files: Vec<u64>,
+}
+
+impl Tx<'_> {
+    /// The instant of this transaction.
+    pub fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// The same rows as a reader would see them, with this job's own changes.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { db: self.db }
+    }
+
+    pub(crate) fn touch_folder(&mut self, folder: FolderId) {
+        self.touched.folders.push(folder);
+    }
+
+    pub(crate) fn touch_queue(&mut self) {
+        self.touched.queue = true;
+    }
+
+    pub(crate) fn free_file(&mut self, file: u64) {
+        self.touched.dead_files.push(file);
+    }
+}
+
+/// The wall clock in milliseconds since 1970.
+pub fn now() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as Millis
+}
+
+impl Store {
+    /// Opens the store of a server, making it if the folder is empty. Fails if another server holds it.
+    pub fn open(folder: &Path) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(folder)?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"))?;
+        lock.try_lock().map_err(|_| {
+            StoreError::Invalid(format!("{} is in use by another server process", folder.display()))
+        })?;
+        Self::start(folder, Some(lock))
+    }
+
+    /// Opens the store beside a running server, for a command of the operator: rows only, no message content is
+    /// written and nothing is cleaned up.
+    pub fn open_beside(folder: &Path) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(folder)?;
+        Self::start(folder, None)
+    }
+
+    fn start(folder: &Path, lock: Option<File>) -> Result<Store, StoreError> {
+        let path = folder.join("sigillo.db");
+        let db = Connection::open(&path)?;
+        configure(&db)?;
+        db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")?;
+        db.execute_batch(include_str!("schema.sql"))?;
+        check_version(&db)?;
+        let segments = Arc::new(Segments::open(&folder.join("segments"))?);
+        if lock.is_some() {
+            remove_unnamed_files(&db, &segments)?;
+        }
+        let shared = meta(&db, "shared_file")?.and_then(|n| n.parse().ok());
+        let exclusive = lock.is_some();
+
+        let (jobs, queue) = mpsc::channel(WAITING_MAX);
+        let (folder_changes, _) = broadcast::channel(CHANGES_KEPT);
+        let (queue_changed, queue_changes) = watch::channel(0);
+        let committer = Committer {
+            db,
+            appender: None,
+            shared,
+            exclusive,
+            segments: segments.clone(),
+            folder_changes: folder_changes.clone(),
+            queue_changed,
+            stopped: None,
+        };
+        std::thread::Builder::new().name("committer".into()).spawn(move || committer.run(queue))?;
+        let readers = Arc::new(Readers { path, idle: Mutex::default() });
+        Ok(Store { jobs, segments, readers, folder_changes, queue_changes, _lock: Arc::new(lock) })
+    }
+
+    /// Runs `job` in a transaction. `Ok` means that every change of the job is on disk.
+    ///
+    /// The job may run beside others in one transaction, so it must not wait for anything; if it fails, nothing of it
+    /// remains.
+    pub async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let result = job(tx);
+            let ok = result.is_ok();
+            let finish: Finish = Box::new(move |committed| {
+                // A caller that went away is told nothing; the change is durable all the same.
+                let _ = answer.send(match committed {
+                    Ok(()) => result,
+                    Err(why) => Err(StoreError::Stopped(why)),
+                });
+            });
+            (ok, finish)
+        });
+        let gone = || StoreError::Stopped("the committer ended".into());
+        self.jobs.send(job).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// Reads a consistent view, on a thread where blocking is allowed.
+    pub async fn read<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        tokio::task::spawn_blocking(move || readers.with(job))
+            .await
+            .map_err(|error| StoreError::Stopped(error.to_string()))?
+    }
+
+    /// The bytes of messages.
+    pub fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
+    /// A place for a message that arrives.
+    pub fn spool(&self) -> Spool {
+        self.segments.spool()
+    }
+
+    /// Folders as they change. A listener that falls behind gets `Lagged` and looks at everything.
+    pub fn folder_changes(&self) -> broadcast::Receiver<FolderId> {
+        self.folder_changes.subscribe()
+    }
+
+    /// Changes whenever the queue or the timers may hold something that is due sooner than before.
+    pub fn queue_changes(&self) -> watch::Receiver<u64> {
+        self.queue_changes.clone()
+    }
+}
+
+impl Readers {
+    fn with<T>(&self, job: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let db = match idle {
+            Some(db) => db,
+            None => {
+                let db = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                configure(&db)?;
+                db
+            }
+        };
+        db.execute_batch("BEGIN")?;
+        let result = job(&Reader { db: &db });
+        db.execute_batch("COMMIT")?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < READERS_MAX {
+            idle.push(db);
+        }
+        result
+    }
+}
+
+fn configure(db: &Connection) -> Result<(), StoreError> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.execute_batch("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;")?;
+    db.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+fn meta(db: &Connection, name: &str) -> Result<Option<String>, StoreError> {
+    use rusqlite::OptionalExtension;
+    Ok(db.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?)
+}
+
+fn set_meta(db: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
+    db.execute(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [name, value],
+    )?;
+    Ok(())
+}
+
+fn check_version(db: &Connection) -> Result<(), StoreError> {
+    match meta(db, "schema_version")? {
+        None => set_meta(db, "schema_version", SCHEMA_VERSION),
+        Some(version) if version == SCHEMA_VERSION => Ok(()),
+        Some(version) => Err(StoreError::Invalid(format!(
+            "the store has schema version {version}, this program knows {SCHEMA_VERSION}: use the matching program"
+        ))),
+    }
+}
+
+/// Files that no row names were left by a crash before the commit, or by one between a commit and an unlink.
+fn remove_unnamed_files(db: &Connection, segments: &Segments) -> Result<(), StoreError> {
+    let shared = meta(db, "shared_file")?.and_then(|n| n.parse::<u64>().ok());
+    let mut named = db.prepare("SELECT 1 FROM message_files WHERE file = ?1 LIMIT 1")?;
+    for file in segments.files()? {
+        if Some(file) != shared && !named.exists([file as i64])? {
+            segments.remove(file)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file freed by one job may have been named again by a later one (a chain's result shares its message's bytes).
+fn still_unnamed(db: &Connection, files: &[u64]) -> Result<Vec<u64>, StoreError> {
+    let mut named = db.prepare_cached("SELECT 1 FROM message_files WHERE file = ?1 LIMIT 1")?;
+    let mut unnamed = Vec::new();
+    for &file in files {
+        if !named.exists([file as i64])? {
+            unnamed.push(file);
+        }
+    }
+    Ok(unnamed)
+}
+
+struct Committer {
+    db: Connection,
+    /// Opened at the first write of content, so that commands beside a server never touch its shared file.
+    appender: Option<Appender>,
+    shared: Option<u64>,
+    exclusive: bool,
+    segments: Arc<Segments>,
+    folder_changes: broadcast::Sender<FolderId>,
+    queue_changed: watch::Sender<u64>,
+    stopped: Option<String>,
+}
+
+impl Committer {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            let mut touched = Touched::default();
+            let mut waiting = Vec::with_capacity(batch.len());
+            let result = match &self.stopped {
+                Some(why) => Err(StoreError::Stopped(why.clone())),
+                None => self.commit(batch.drain(..), &mut waiting, &mut touched),
+            };
+            batch.clear();
+            match result {
+                Ok(()) => {
+                    waiting.into_iter().for_each(|finish| finish(Ok(())));
+                    self.tell(touched);
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    tracing::error!(error = %why, "commit failed: no message is acknowledged until a restart");
+                    waiting.into_iter().for_each(|finish| finish(Err(why.clone())));
+                    self.stopped.get_or_insert(why);
+                }
+            }
+        }
+    }
+
+    fn commit(
+        &mut self,
+        batch: impl Iterator<Item = Job>,
+        waiting: &mut Vec<Finish>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let mut appender = match self.appender.take() {
+            Some(appender) => appender,
+            None => Appender::open(self.segments.clone(), self.shared.filter(|_| self.exclusive))?,
+        };
+        let before = self.shared;
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        for job in batch {
+            self.db.execute_batch("SAVEPOINT job")?;
+            let mut tx = Tx { db: &self.db, appender: &mut appender, now: now(), touched };
+            let (ok, finish) = job(&mut tx);
+            self.db.execute_batch(if ok { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+            waiting.push(finish);
+        }
+        if self.exclusive && before != Some(appender.number()) {
+            self.shared = Some(appender.number());
+            set_meta(&self.db, "shared_file", &appender.number().to_string())?;
+        }
+        touched.dead_files = still_unnamed(&self.db, &touched.dead_files)?;
+        // Content first: a row may name only bytes that are on disk.
+        appender.sync()?;
+        self.db.execute_batch("COMMIT")?;
+        self.appender = Some(appender);
+        Ok(())
+    }
+
+    fn tell(&self, mut touched: Touched) {
+        touched.folders.sort_unstable();
+        touched.folders.dedup();
+        for folder in touched.folders {
+            let _ = self.folder_changes.send(folder); // nobody listening is fine
+        }
+        if touched.queue {
+            self.queue_changed.send_modify(|count| *count += 1);
+        }
+        for file in touched.dead_files {
+            if Some(file) != self.shared
+                && let Err(error) = self.segments.remove(file)
+            {
+                tracing::warn!(file, %error, "cannot remove a segment file; the next start tries again");
+            }
+        }
+    }
+}

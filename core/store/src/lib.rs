@@ -1,0 +1,45 @@
+//! Keeps everything that must survive: queue, mailboxes, plugin state, timers, evidence and message bytes, changed
+//! by one transactional commit.
+//!
+//! *What it does*: merges the commits of all sessions into one transaction and one sync per batch (group commit), and
+//! answers only when the disk has them. Message bytes lie in append-only segment files beside the database.
+//! *What it never does*: answer before the sync returned; delete content that a row still names; go on after a
+//! failed sync (see [`commit`]).
+//! *What it trusts*: its own folder, which only one server process may hold.
+//! *Standards*: RFC 3501 §2.3 (UIDs), RFC 5321 §6.1 (responsibility for accepted mail).
+//! *When it fails*: with [`StoreError`]; after a failed commit every later write is refused until a restart.
+//!
+//! States that a crash can leave, and what opening does with each:
+//!
+//! | on disk | how it came | at open |
+//! |---|---|---|
+//! | a large segment file that no row names | killed before the commit | removed |
+//! | bytes at the end of the shared segment file that no row names | killed before the commit | stay as dead space; appending goes on behind them |
+//! | a half-written record at the end of the shared segment file | power loss before the sync | as above: no row can name it |
+//! | a write-ahead log with whole transactions | killed after the commit | SQLite applies it |
+//! | a write-ahead log with a torn transaction | killed during the commit | SQLite drops it; nobody was told 250 |
+//! | a segment file whose rows are gone | killed between commit and unlink | removed |
+#![forbid(unsafe_code)]
+
+pub mod accounts;
+pub mod commit;
+pub mod error;
+pub mod evidence;
+pub mod folders;
+pub mod mailbox;
+pub mod messages;
+pub mod plugins;
+pub mod quarantine;
+pub mod queue;
+pub mod segments;
+
+pub use accounts::{Account, AccountState, Domain, DomainClass};
+pub use commit::{Reader, Store, Tx};
+pub use error::StoreError;
+pub use folders::{Folder, FolderId, Item, Uid};
+pub use messages::MessageId;
+pub use queue::{Entry, EntryId, NewEntry, Phase};
+pub use segments::{Segments, Spool};
+
+/// Milliseconds since 1970, UTC.
+pub type Millis = u64;

@@ -1,0 +1,29 @@
+//! Trust: signs content with named keys, verifies S/MIME messages, and knows the index of certified-mail providers.
+//!
+//! *What it does*: makes detached CMS signatures over content of any size ([`SigningKey`]); finds what a
+//! `multipart/signed` message proves ([`verify()`]), or a signed file ([`open_signed`]), against trusted roots and revocation lists ([`Anchors`]); reads
+//! and writes the providers' index ([`Directory`]).
+//! *What it never does*: fetch anything from a network, hold a whole message in memory, or hand out a private key.
+//! *What it trusts*: the operator's key, root and index files, and OpenSSL's arithmetic and path validation. Every
+//! byte of a message is hostile: sizes are bounded before they are parsed.
+//! *Standards*: RFC 5652 (CMS), RFC 5754, RFC 8551 (S/MIME), RFC 1847, RFC 5280 (paths), RFC 6211, RFC 2849 (LDIF),
+//! X.690 (BER), RFC 6109 (PEC) §2.1, §4.5, §5.5.
+//! *When it fails*: a verification always ends in a [`Verification`], with the first thing found wrong and whether
+//! it may pass by itself; files that cannot be used are errors that name the place.
+#![forbid(unsafe_code)]
+
+pub mod anchors;
+mod ber;
+pub mod directory;
+mod ldif;
+pub mod problem;
+mod signature;
+mod signed_data;
+pub mod signing;
+pub mod verification;
+
+pub use anchors::{Anchors, AnchorsError};
+pub use directory::{Directory, DirectoryError, Provider};
+pub use problem::Problem;
+pub use signing::{KeyError, SignError, SigningKey, is_private};
+pub use verification::{Verification, open_signed, verify};

@@ -1,0 +1,175 @@
+"""The walk of the demo: two providers that exist already are started, an ordinary client sends a message, and what
+arrives is fetched, checked and told. Called by `cargo demo`, which has built everything before.
+
+    demo.py DIR [--once]
+"""
+
+import email.message
+import email.policy
+import email.utils
+import struct
+import sys
+import time
+import zlib
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/journeys"))
+import harness  # noqa: E402
+
+STEPS = 7
+
+
+def step(number, what):
+    print(f"[{number}/{STEPS}] {what} ".ljust(84, "."), end=" ", flush=True)
+
+
+def done(more="ok"):
+    print(more, flush=True)
+
+
+def seal():
+    """A PNG drawn here: a red seal, so that the attachment is a real one of some size."""
+    side, rows = 240, []
+    for y in range(side):
+        row = bytearray(b"\0")
+        for x in range(side):
+            distance = (x - side / 2) ** 2 + (y - side / 2) ** 2
+            row += bytes((150, 20, 30)) if distance < 9000 else bytes((200, 60, 60)) if distance < 12000 else b"\xff" * 3
+        rows.append(bytes(row))
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(rows), 1)) + chunk(b"IEND", b"")
+
+
+def compose(sender, recipient):
+    """What any mail program would make of a short letter with a picture."""
+    letter = email.message.EmailMessage(policy=email.policy.SMTP)
+    letter["From"], letter["To"] = f"Ada <{sender}>", f"Bruno <{recipient}>"
+    letter["Subject"] = "Conferma dell'ordine 42: perché no?"
+    letter["Date"] = email.utils.formatdate(localtime=True)
+    letter["Message-ID"] = email.utils.make_msgid(domain="client.example")
+    letter.set_content("Gentile Bruno,\n\nconfermo l'ordine; in allegato il sigillo.\n\nAda\n", cte="quoted-printable")
+    letter.add_attachment(seal(), maintype="image", subtype="png", filename="sigillo.png")
+    return letter.as_bytes()
+
+
+def arrivals(pair, client_id):
+    """(name of the file, who receives it, where to look, how to recognise it), in the order of their birth."""
+    alfa, beta = pair.alfa, pair.beta
+    about = {"x_riferimento_message_id": client_id}
+    return [
+        ("acceptance", "Ada has her provider's acceptance receipt", alfa.inbox(), {"x_ricevuta": "accettazione", **about}),
+        ("transport", "Bruno has the transport envelope", beta.inbox(), {"x_trasporto": "posta-certificata", **about}),
+        ("take-charge", "Alfa has Beta's take-charge receipt", alfa.inbox(alfa.receipts), {"x_ricevuta": "presa-in-carico", **about}),
+        ("delivery", "Ada has Beta's delivery receipt", alfa.inbox(), {"x_ricevuta": "avvenuta-consegna", **about}),
+    ]
+
+
+def collect(pair, client_id, began):
+    """Waits for all four at once and fetches each as soon as it is there: {name: (seconds, bytes)}."""
+    waiting, found = arrivals(pair, client_id), {}
+
+    def look():
+        for name, _, inbox, wanted in waiting:
+            if name not in found and (uids := inbox.find(**wanted)):
+                found[name] = (time.time() - began, inbox.fetch(uids[0]))
+        return len(found) == len(waiting)
+
+    try:
+        harness.wait_for(look, "the four messages")
+    except harness.Failure:
+        missing = [what for name, what, _, _ in waiting if name not in found]
+        raise harness.Failure(f"not within {harness.ARRIVAL_SECONDS} s: {'; '.join(missing)}") from None
+    finally:
+        for _, _, inbox, _ in waiting:
+            inbox.close()
+    return found
+
+
+def verify(pair, original, found):
+    """What anybody can check who has the messages and the authority's certificate."""
+    for name, (_, content) in found.items():
+        harness.verify_signature(content, pair.folder / "ca.pem", pair.folder / "out")
+        harness.valid_daticert(harness.part_bytes(content, "daticert.xml"), pair.folder / "out")
+        harness.check(True, f"{name}: signature verified by openssl, certification data valid by xmllint")
+    inner = harness.part_bytes(found["transport"][1], "postacert.eml")
+    harness.byte_rule(original, inner)
+    same = harness.part_bytes(found["delivery"][1], "postacert.eml")
+    harness.equal(harness.sha256(same), harness.sha256(inner), "the delivery receipt holds the very bytes Bruno received")
+
+
+def tell(pair, original, began, found):
+    clock = lambda seconds: time.strftime("%H:%M:%S", time.localtime(began + seconds)) + f"{seconds % 1:.3f}"[1:]
+    print(f"\n 1. {time.strftime('%H:%M:%S', time.localtime(began))}      Ada sends «{harness.header_of(original)['Subject']}» with an attachment")
+    print(f"                   {harness.id_of(original)}")
+    whats = {name: what for name, what, _, _ in arrivals(pair, "")}
+    ordered = sorted(found.items(), key=lambda item: item[1][0])
+    for number, (name, (seconds, content)) in enumerate(ordered, 2):
+        print(f" {number}. {clock(seconds)}  {whats[name]} (out/{name}.eml)")
+        print(f"                   {harness.id_of(content)}")
+
+
+def advise(pair, running):
+    folder, alfa, beta = pair.folder, pair.alfa, pair.beta
+    print("\nTry next")
+    print(f"  openssl cms -verify -in {folder}/out/delivery.eml -CAfile {folder}/ca.pem")
+    print(f"  {harness.SIGILLO} --config {alfa.config} log search --sender {alfa.mailbox}")
+    print(f"  {harness.SIGILLO} --config {alfa.config} log verify")
+    if running:
+        password = beta.passwords[beta.mailbox]
+        print(f"  curl --cacert {folder}/ca.pem --user '{beta.mailbox}:{password}' 'imaps://localhost:{beta.ports['imaps']}/INBOX;UID=1'")
+        print(f"  any mail program: IMAP localhost:{beta.ports['imaps']}, SMTP localhost:{beta.ports['submissions']}, both TLS;")
+        print(f"  addresses and passwords in {folder}/credentials.txt, authority to trust {folder}/ca.pem")
+        print("\nBoth providers are running. Ctrl-C stops them.", flush=True)
+
+
+def hold(pair):
+    """Until Ctrl-C, or until a server ends by itself."""
+    while pair.alfa.running() and pair.beta.running():
+        time.sleep(0.3)
+    raise harness.Failure("a server ended by itself")
+
+
+def walk(folder, once):
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    step(5, "starting Alfa and Beta; the first time they compile their plugins")
+    with harness.Pair(folder) as pair:
+        done()
+        original = compose(pair.alfa.mailbox, pair.beta.mailbox)
+        (out / "original.eml").write_bytes(original)
+        step(6, f"{pair.alfa.mailbox} sends to {pair.beta.mailbox} (SMTP with TLS, port {pair.alfa.ports['submissions']})")
+        began = time.time()
+        pair.alfa.submit(original, [pair.beta.mailbox])
+        found = collect(pair, harness.id_of(original), began)
+        done(f"ok, all there in {time.time() - began:.1f} s")
+        for name, (_, content) in found.items():
+            (out / f"{name}.eml").write_bytes(content)
+        step(7, "checking what arrived")
+        done("")
+        verify(pair, original, found)
+        tell(pair, original, began, found)
+        advise(pair, not once)
+        if not once:
+            try:
+                hold(pair)
+            except KeyboardInterrupt:
+                print("\nstopping")
+    print("Both providers have stopped.")
+
+
+def main():
+    folder, once = Path(sys.argv[1]), "--once" in sys.argv[2:]
+    try:
+        walk(folder, once)
+    except harness.Failure as failure:
+        print(f"\nerror: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

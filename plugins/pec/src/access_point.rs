@@ -1,0 +1,96 @@
+//! The access point ([PEC §2.2.1], [§3.1]): from what a user submits to an acceptance receipt and a transport envelope,
+//! or to a non-acceptance notice and nothing else.
+//!
+//! | user | formal checks | what happens |
+//! |---|---|---|
+//! | is not the sender | – | refused in the session, nothing is issued |
+//! | is the sender | fail | non-acceptance notice to the sender, the original goes nowhere |
+//! | is the sender | hold | acceptance receipt to the sender, transport envelope to every recipient |
+
+use crate::address;
+use crate::certification_data::{CertificationKind, ErrorKind};
+use crate::evidence::{Event, Kind};
+use crate::formal_checks::{self, FormallyValid, Refused};
+use crate::host::{Arrival, Failure, Reply, Transaction, Verdict};
+use crate::original::OriginalMessage;
+use crate::progress;
+use crate::receipt::Receipt;
+use crate::step::Step;
+use crate::text;
+use crate::transport_envelope::TransportEnvelope;
+
+/// F8: an authenticated user sends as itself (PEC §5.2; RFC 6409 §6.1).
+const NOT_THE_SENDER: Reply =
+    Reply { code: 553, enhanced: "5.7.1", text: "Sender address rejected: not owned by the authenticated user" };
+
+/// Code before the reasons in `errore-esteso`: a content error of RFC 3463 §3.7.
+const NOT_CONFORMANT: &str = "5.6.0";
+
+/// An accepted original: the envelope and the receipt that says so, one value and one change set, so that no crash
+/// parts them.
+pub struct Accepted {
+    envelope: TransportEnvelope,
+    receipt: Receipt,
+}
+
+/// The `access` stage.
+pub fn run(step: &Step, transaction: &Transaction) -> Result<Verdict, Failure> {
+    if transaction.arrival != Arrival::Submission {
+        return Err(Failure::Permanent("the access point is for what authenticated users submit".to_owned()));
+    }
+    if !transaction.identity.as_deref().is_some_and(|user| address::same(user, &transaction.reverse_path)) {
+        return Ok(Verdict::Reject(NOT_THE_SENDER));
+    }
+    let original = OriginalMessage::gather(step, transaction)?;
+    match formal_checks::check(step.host.message(), step.settings, original) {
+        Ok(valid) => Accepted::new(step, &valid)?.commit(step, &valid),
+        Err(refused) => refuse(step, &refused),
+    }
+}
+
+impl Accepted {
+    /// Makes both messages, at one instant and under one identifier.
+    fn new(step: &Step, valid: &FormallyValid) -> Result<Accepted, Failure> {
+        let envelope = TransportEnvelope::compose(step, valid)?;
+        let data = valid.original().data(step, CertificationKind::Acceptance);
+        let text = text::acceptance(&data);
+        let receipt = Receipt::compose(step, data, &valid.original().sender, text, None)?;
+        Ok(Accepted { envelope, receipt })
+    }
+
+    /// Records everything that acceptance is: the envelope in the place of the original, the receipt, the evidence.
+    fn commit(&self, step: &Step, valid: &FormallyValid) -> Result<Verdict, Failure> {
+        let data = self.envelope.data();
+        step.host.replace_content(self.envelope.content()).map_err(|error| error.during("transport envelope"))?;
+        self.receipt.submit(step)?;
+        progress::set_accepted(step, &data.identifier)?;
+        Event::certified(Kind::Acceptance, self.receipt.data())
+            .related(self.receipt.message_id())
+            .detail("message-id", data.message_id.as_deref().unwrap_or_default())
+            .detail("warnings", &valid.warnings().join(", "))
+            .append(step)?;
+        Event::certified(Kind::TransportEnvelope, data)
+            .related(&data.identifier)
+            .detail("receipt-kind", valid.original().receipt_kind.word())
+            .append(step)?;
+        Ok(Verdict::Continue)
+    }
+}
+
+/// PEC §3.1.2: the sender learns why in a signed notice; nothing is sent on, and the notice never has the original.
+fn refuse(step: &Step, refused: &Refused) -> Result<Verdict, Failure> {
+    let original = &refused.original;
+    let reasons: Vec<String> = refused.exceptions.iter().map(ToString::to_string).collect();
+    let reasons = reasons.join(", ");
+    let mut data = original.data(step, CertificationKind::NonAcceptance);
+    data.error = ErrorKind::Other;
+    data.extended_error = Some(format!("{NOT_CONFORMANT} - {} - {reasons}", step.settings.provider_name));
+    let text = text::non_acceptance(&data, &reasons);
+    let notice = Receipt::compose(step, data, &original.sender, text, None)?;
+    notice.submit(step)?;
+    Event::certified(Kind::NonAcceptance, notice.data())
+        .related(notice.message_id())
+        .detail("error", &reasons)
+        .append(step)?;
+    Ok(Verdict::Discard(format!("not accepted: {reasons}")))
+}
