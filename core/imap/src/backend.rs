@@ -246,7 +246,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Copies messages with flags and dates, all or none; those that are gone are left out.
     async fn copy(&self, folder: FolderId, uids: &[Uid], account: &str, target: &str) -> Result<Placed, BackendError>;
     /// Moves messages in one commit ([RFC 6851]); those that are gone are left out.
-    async fn relocate(&self, folder: FolderId, uids: &[Uid], account: &str, target: &str) -> Result<Placed, BackendError>;
+    async fn relocate(
+        &self,
+        folder: FolderId,
+        uids: &[Uid],
+        account: &str,
+        target: &str,
+    ) -> Result<Placed, BackendError>;
     /// Begins to take a message of `size` octets.
     async fn append(&self, account: &str, name: &str, size: u64) -> Result<Box<dyn Appending>, BackendError>;
 }

@@ -17,14 +17,15 @@ pub(crate) mod store;
 use imap_codec::imap_types::mailbox::Mailbox;
 
 use crate::name;
-use crate::session::Refusal;
+use crate::refusal::Refusal;
 
 /// The folder that a command names, checked.
 fn folder_name(mailbox: &Mailbox<'_>) -> Result<String, Refusal> {
     match mailbox {
         Mailbox::Inbox => Ok(name::INBOX.to_owned()),
         Mailbox::Other(other) => {
-            let decoded = name::decode(other.as_ref()).ok_or(Refusal::no("[CANNOT] not a folder name in modified UTF-7"))?;
+            let decoded =
+                name::decode(other.as_ref()).ok_or(Refusal::no("[CANNOT] not a folder name in modified UTF-7"))?;
             name::check(&decoded).map_err(|why| Refusal::no(format!("[CANNOT] {why}")))
         }
     }

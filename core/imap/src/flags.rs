@@ -174,7 +174,10 @@ mod tests {
     fn changes_add_remove_and_replace() {
         let before: Flags = "\\Seen a b".parse().unwrap();
         let word = |w: &str| w.parse::<Flags>().unwrap();
-        assert_eq!(FlagChange::Add(word("\\Flagged B c")).apply(&before).unwrap().to_string(), "\\Flagged \\Seen a b c");
+        assert_eq!(
+            FlagChange::Add(word("\\Flagged B c")).apply(&before).unwrap().to_string(),
+            "\\Flagged \\Seen a b c"
+        );
         assert_eq!(FlagChange::Remove(word("\\Seen A")).apply(&before).unwrap().to_string(), "b");
         assert_eq!(FlagChange::Replace(word("x")).apply(&before).unwrap().to_string(), "x");
     }

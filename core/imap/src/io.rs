@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use sigillo_auth::{ServerSecret, base64};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf, split};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::backend::Backend;
@@ -17,6 +17,7 @@ use crate::command::append::Incoming;
 use crate::frame::{Announced, Frame, Frames};
 use crate::limits;
 use crate::output::Output;
+use crate::refusal::Refusal;
 use crate::session::{Literal, Next, Session, Setting, State};
 
 /// How IMAP is served on a listener.
@@ -80,7 +81,12 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let (reader, mut writer) = split(stream);
-    let mut connection = Connection { reader, frames: Frames::default(), shutdown };
+    let mut connection = Connection {
+        reader,
+        frames: Frames::default(),
+        shutdown,
+        login_by: Instant::now() + limits::BEFORE_LOGIN_TOTAL,
+    };
     let mut out = Output::new(&mut writer);
     if greet {
         let (hostname, capabilities) = (&session.setting.hostname, session.capabilities());
@@ -96,6 +102,8 @@ struct Connection<S> {
     reader: ReadHalf<S>,
     frames: Frames,
     shutdown: watch::Receiver<bool>,
+    /// When a client that has not logged in is turned away.
+    login_by: Instant,
 }
 
 /// What reading came to.
@@ -181,7 +189,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
     }
 
     /// Hands the message of APPEND on as it comes.
-    async fn stream(&mut self, mut incoming: Incoming, session: &mut Session, out: &mut Output<'_>) -> io::Result<Next> {
+    async fn stream(
+        &mut self,
+        mut incoming: Incoming,
+        session: &mut Session,
+        out: &mut Output<'_>,
+    ) -> io::Result<Next> {
         out.flush().await?;
         while incoming.left > 0 {
             let piece = self.frames.take(incoming.left);
@@ -219,12 +232,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
 
     /// Waits for bytes, for the timer of the state, or for the server's end.
     async fn read(&mut self, session: &Session, out: &mut Output<'_>) -> io::Result<Input> {
-        let patience =
-            if session.is_authenticated() { limits::AUTOLOGOUT } else { limits::BEFORE_LOGIN_TIMEOUT };
+        let now = Instant::now();
+        let until = match session.is_authenticated() {
+            true => now + limits::AUTOLOGOUT,
+            false => self.login_by.min(now + limits::BEFORE_LOGIN_TIMEOUT),
+        };
         let input = self.frames.input();
         input.reserve(READ_SIZE);
         tokio::select! {
-            read = timeout(patience, self.reader.read_buf(input)) => match read {
+            read = timeout_at(until, self.reader.read_buf(input)) => match read {
                 Ok(Ok(0)) => Ok(Input::End),
                 Ok(Ok(_)) => Ok(Input::Some),
                 Ok(Err(error)) => Err(error),
@@ -250,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
                 Frame::Command(line) => {
                     let done = match line.trim_ascii().eq_ignore_ascii_case(b"DONE") {
                         true => Ok("IDLE completed".into()),
-                        false => Err(crate::session::Refusal::bad("DONE expected")),
+                        false => Err(Refusal::bad("DONE expected")),
                     };
                     return session.complete(&tag, done, out);
                 }
@@ -272,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
                 alive = news => {
                     if !alive {
                         // The backend is gone; only the end is left.
-                        return session.complete(&tag, Err(crate::session::Refusal::Bye("server shutting down")), out);
+                        return session.complete(&tag, Err(Refusal::Bye("server shutting down")), out);
                     }
                     if let Err(refusal) = session.news(out).await {
                         return session.complete(&tag, Err(refusal), out);
@@ -281,11 +297,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
                     tokio::time::sleep(NEWS_PAUSE).await;
                 }
                 () = stopped(&mut self.shutdown) => {
-                    return session.complete(&tag, Err(crate::session::Refusal::Bye("server shutting down")), out);
+                    return session.complete(&tag, Err(Refusal::Bye("server shutting down")), out);
                 }
                 _ = tokio::time::sleep_until(wake) => {
                     if Instant::now() >= end {
-                        return session.complete(&tag, Err(crate::session::Refusal::Bye("idle for too long")), out);
+                        return session.complete(&tag, Err(Refusal::Bye("idle for too long")), out);
                     }
                     out.untagged(format_args!("OK still here"));
                 }

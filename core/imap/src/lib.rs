@@ -21,6 +21,7 @@ pub mod io;
 pub mod limits;
 pub mod name;
 mod output;
+mod refusal;
 mod search;
 mod selected;
 mod session;

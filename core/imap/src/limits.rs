@@ -32,6 +32,8 @@ pub const SYNTAX_ERRORS_BEFORE_LOGIN_MAX: u32 = 5;
 
 /// Silence of a client that has not logged in.
 pub const BEFORE_LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// All the time that a client may take to log in: one byte a minute must not hold a place for days.
+pub const BEFORE_LOGIN_TOTAL: Duration = Duration::from_secs(3 * 60);
 /// Inactivity autologout timer: at least 30 minutes. RFC 3501 §5.4. A client in IDLE comes back every 29 (RFC 2177 §3).
 pub const AUTOLOGOUT: Duration = Duration::from_secs(30 * 60);
 /// How often an IDLE without news gets a line, so that address translators keep the connection.

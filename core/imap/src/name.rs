@@ -92,7 +92,9 @@ fn decode_shift(coded: &[u8]) -> Option<String> {
 /// wildcards and backslashes are refused: names become paths in other people's programs.
 pub fn check(name: &str) -> Result<String, &'static str> {
     let name = match name.get(..INBOX.len()) {
-        Some(head) if head.eq_ignore_ascii_case(INBOX) && matches!(name.as_bytes().get(INBOX.len()), None | Some(b'/')) => {
+        Some(head)
+            if head.eq_ignore_ascii_case(INBOX) && matches!(name.as_bytes().get(INBOX.len()), None | Some(b'/')) =>
+        {
             format!("{INBOX}{}", &name[INBOX.len()..])
         }
         _ => name.to_owned(),
@@ -200,7 +202,9 @@ mod tests {
 
     #[test]
     fn names_that_could_be_paths_elsewhere_are_refused() {
-        for name in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0", "a\r\nb", "a*", "a%", "a\\b", &"x/".repeat(40)] {
+        for name in
+            ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0", "a\r\nb", "a*", "a%", "a\\b", &"x/".repeat(40)]
+        {
             assert!(check(name).is_err(), "{name:?}");
         }
         assert_eq!(check("inbox").unwrap(), "INBOX");
@@ -210,7 +214,16 @@ mod tests {
 
     #[test]
     fn percent_stops_at_the_separator_and_star_does_not() {
-        let yes = [("*", "a/b"), ("%", "a"), ("a/%", "a/b"), ("a*c", "a/b/c"), ("inbox", "INBOX"), ("%/%", "a/b"), ("inb*", "inbX"), ("", "")];
+        let yes = [
+            ("*", "a/b"),
+            ("%", "a"),
+            ("a/%", "a/b"),
+            ("a*c", "a/b/c"),
+            ("inbox", "INBOX"),
+            ("%/%", "a/b"),
+            ("inb*", "inbX"),
+            ("", ""),
+        ];
         let no = [("%", "a/b"), ("a/%", "a/b/c"), ("a", "ab"), ("a%c", "a/c"), ("*x", "a")];
         for (pattern, name) in yes {
             assert!(Pattern::new(pattern).unwrap().matches(name), "{pattern} {name}");

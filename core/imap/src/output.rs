@@ -73,7 +73,11 @@ impl<'a> Output<'a> {
                     }
                 }
                 Segment::Range(_) => {
-                    let part = { let mut part = Rope::new(); part.push(segment.clone()); part };
+                    let part = {
+                        let mut part = Rope::new();
+                        part.push(segment.clone());
+                        part
+                    };
                     let mut at = 0;
                     while at < part.len() {
                         let piece = read(&part, source, at, CHUNK).await?;

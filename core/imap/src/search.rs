@@ -146,7 +146,9 @@ impl Key {
                 Ok(true)
             }
             Key::Or(a, b) => Ok(a.matches(known, content)? || b.matches(known, content)?),
-            Key::Sent(from, before) => Ok(sent_day(content.header()?).is_some_and(|day| (*from..*before).contains(&day))),
+            Key::Sent(from, before) => {
+                Ok(sent_day(content.header()?).is_some_and(|day| (*from..*before).contains(&day)))
+            }
             Key::Field(name, needle) => Ok(field_contains(content.header()?, name, needle)),
             Key::Body(needle) => content.contains(needle, false),
             Key::Text(needle) => content.contains(needle, true),

@@ -1,7 +1,6 @@
 //! One IMAP session without a socket: takes commands and literals as bytes, keeps the state of [RFC 3501 §3], asks the
 //! [`Backend`] and writes responses. What the bytes come from is the driver's business (see [`crate::io`]).
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::command::append::Incoming;
 use crate::frame::Announced;
 use crate::limits;
 use crate::output::Output;
+use crate::refusal::{Done, Refusal};
 use crate::selected::Selected;
 
 /// Where a session stands. Logout is [`Next::Close`].
@@ -85,59 +85,6 @@ pub(crate) enum Literal {
     Close,
 }
 
-/// Why a command was not done.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// `NO`: not possible.
-    No(Cow<'static, str>),
-    /// `BAD`: not understood.
-    Bad(Cow<'static, str>),
-    /// `BYE`: the session cannot go on.
-    Bye(&'static str),
-    /// The connection broke.
-    Broken(io::Error),
-}
-
-/// The text after `tag OK`, with its response code.
-pub(crate) type Done = Result<Cow<'static, str>, Refusal>;
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Refusal {
-        Refusal::Broken(error)
-    }
-}
-
-impl From<BackendError> for Refusal {
-    /// The codes are those of RFC 5530 §3. What failed inside goes to the log only.
-    fn from(error: BackendError) -> Refusal {
-        Refusal::No(match error {
-            BackendError::NoSuchFolder => "[NONEXISTENT] no such folder".into(),
-            BackendError::FolderExists => "[ALREADYEXISTS] folder exists".into(),
-            BackendError::OverQuota => "[OVERQUOTA] quota exceeded".into(),
-            BackendError::Refused(why) => format!("[CANNOT] {}", printable(&why)).into(),
-            BackendError::Unavailable(source) => {
-                tracing::warn!(error = %source, "IMAP request failed");
-                "[UNAVAILABLE] temporarily unavailable".into()
-            }
-        })
-    }
-}
-
-impl Refusal {
-    pub fn no(text: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::No(text.into())
-    }
-
-    pub fn bad(text: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::Bad(text.into())
-    }
-}
-
-/// Text that cannot end a response line early.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).take(200).collect()
-}
-
 impl Session {
     pub fn new(backend: Arc<dyn Backend>, setting: Setting) -> Session {
         Session {
@@ -163,7 +110,8 @@ impl Session {
 
     /// Takes one whole command.
     pub async fn command(&mut self, bytes: &[u8], out: &mut Output<'_>) -> io::Result<Next> {
-        if !self.is_authenticated() && (is_other_protocol(bytes) || self.commands >= limits::COMMANDS_BEFORE_LOGIN_MAX) {
+        if !self.is_authenticated() && (is_other_protocol(bytes) || self.commands >= limits::COMMANDS_BEFORE_LOGIN_MAX)
+        {
             out.untagged(format_args!("BYE this is IMAP"));
             return Ok(Next::Close);
         }
@@ -185,11 +133,8 @@ impl Session {
             None => out.untagged(format_args!("BAD command not understood")),
         }
         self.syntax_errors += 1;
-        let max = if self.is_authenticated() {
-            limits::SYNTAX_ERRORS_MAX
-        } else {
-            limits::SYNTAX_ERRORS_BEFORE_LOGIN_MAX
-        };
+        let max =
+            if self.is_authenticated() { limits::SYNTAX_ERRORS_MAX } else { limits::SYNTAX_ERRORS_BEFORE_LOGIN_MAX };
         if self.syntax_errors < max {
             return Ok(Next::Command);
         }
@@ -293,7 +238,8 @@ impl Session {
                 self.fetch(&sequence_set, macro_or_item_names, uid, &modifiers, out).await
             }
             CommandBody::Store { sequence_set, kind, response, flags, uid, modifiers } => {
-                self.store(command::store::Request { set: sequence_set, kind, response, flags, uid, modifiers }, out).await
+                self.store(command::store::Request { set: sequence_set, kind, response, flags, uid, modifiers }, out)
+                    .await
             }
             CommandBody::Copy { sequence_set, mailbox, uid } => self.copy(&sequence_set, mailbox, uid).await,
             CommandBody::Move { sequence_set, mailbox, uid } => self.relocate(&sequence_set, mailbox, uid, out).await,
@@ -411,6 +357,10 @@ pub(crate) fn verb_is(command: &[u8], verb: &[u8]) -> bool {
 
 /// A browser that was led to this port (cross-protocol attack) must not get a session.
 fn is_other_protocol(line: &[u8]) -> bool {
-    const VERBS: [&[u8]; 9] = [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"PRI ", b"EHLO ", b"HELO "];
+    const VERBS: [&[u8]; 9] =
+        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"PRI ", b"EHLO ", b"HELO "];
     VERBS.iter().any(|verb| line.starts_with(verb))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@
 //! 1 closed                 the server has closed
 //! ```
 //! Accounts: mario@alfa.example, luigi@alfa.example, with the passwords secret-mario and secret-luigi.
+#![allow(clippy::unwrap_used)] // a test may panic
 
 mod support;
 

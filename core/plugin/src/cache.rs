@@ -37,12 +37,34 @@ impl Cache {
         }
         let mut hash = StableHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hash);
-        Ok(Cache { folder: folder.to_owned(), compatibility: hex(&hash.0.finalize()) })
+        let cache = Cache { folder: folder.to_owned(), compatibility: hex(&hash.0.finalize()) };
+        cache.forget_other_engines()?;
+        Ok(cache)
+    }
+
+    /// Removes what another version or other settings compiled, and what a crash left half-written: nothing would
+    /// ever read it again.
+    fn forget_other_engines(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let ours = stem.ends_with(self.suffix());
+            let extension = path.extension().unwrap_or_default();
+            let code = extension == "cwasm" || extension == "sha256";
+            if (code && !ours) || extension == "new" {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn suffix(&self) -> &str {
+        &self.compatibility[..32]
     }
 
     /// The compiled component, from the folder if it is there and whole, else compiled now and put there.
     pub fn component(&self, engine: &Engine, wasm: &[u8], wasm_sha256: &str) -> wasmtime::Result<Component> {
-        let path = self.folder.join(format!("{wasm_sha256}-{}.cwasm", &self.compatibility[..32]));
+        let path = self.folder.join(format!("{wasm_sha256}-{}.cwasm", self.suffix()));
         if let Some(component) = self.stored(engine, &path) {
             return Ok(component);
         }

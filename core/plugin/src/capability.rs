@@ -125,10 +125,7 @@ fn check_value(value: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Work that reads much runs where blocking is allowed.
-async fn off_thread<T: Send + 'static>(
-    size: u64,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
+async fn off_thread<T: Send + 'static>(size: u64, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     if size <= limits::INLINE_WORK_MAX {
         return Ok(work());
     }

@@ -17,7 +17,10 @@ use crate::world::mail::types;
 /// (RFC 5322 §2.2.3; a line of blanks only is obsolete, and some readers take it for the end of the header).
 pub fn header_field(name: &str, value: &[u8]) -> Result<Bytes, String> {
     // RFC 5322 §2.2: printable US-ASCII except the colon.
-    if name.is_empty() || name.len() > limits::FIELD_NAME_MAX || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+    if name.is_empty()
+        || name.len() > limits::FIELD_NAME_MAX
+        || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+    {
         return Err(format!("a field's name has 1 to {} printable characters, no colon", limits::FIELD_NAME_MAX));
     }
     if value.len() > limits::FIELD_MAX {
@@ -43,7 +46,9 @@ fn header_line(number: usize, line: &[u8]) -> Result<(), String> {
     }
     let blank = |b: &u8| matches!(b, b' ' | b'\t');
     if number > 0 && (!line.first().is_some_and(blank) || line.iter().all(blank)) {
-        return Err("a line end in a header field must be followed by a blank and more: this would begin another".into());
+        return Err(
+            "a line end in a header field must be followed by a blank and more: this would begin another".into()
+        );
     }
     Ok(())
 }

@@ -31,8 +31,8 @@ mod world;
 
 pub use changes::{ChangeSet, Event, StateWrite, Submission, TimerOp};
 pub use engine::Engine;
-pub use load::manifests;
 pub use host::{Host, HostError, HostOptions};
+pub use load::manifests;
 pub use passage::{Arrival, Passage};
 pub use run::{ChainRun, Outcome, Reply, StepRecord};
 pub use services::{Level, MailboxStatus, ServiceError, Services};

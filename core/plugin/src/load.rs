@@ -96,7 +96,9 @@ fn prepare(host: &Host, policy: &Policy, plugin: &Plugin, path: &Path) -> Result
     let sha256 = hex(&Sha256::digest(&wasm));
     if let Some(pinned) = plugin.sha256.as_ref().filter(|pinned| **pinned != sha256) {
         let message = format!("plugin '{}' is not the one that is pinned: its SHA-256 is {sha256}", plugin.name);
-        return Err(vec![wrong("E502", message).with_help(format!("pinned is {pinned}; find out who changed the file"))]);
+        return Err(vec![
+            wrong("E502", message).with_help(format!("pinned is {pinned}; find out who changed the file")),
+        ]);
     }
     let (manifest, _) = manifest(&path.with_extension("plugin.yaml"))?;
     let component = host.compile(&wasm, &sha256).map_err(|error| {

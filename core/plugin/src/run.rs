@@ -92,7 +92,8 @@ pub struct StepRecord {
     pub stage: String,
     /// The step's place in its chain, from 0.
     pub step: usize,
-    /// SHA-256 of the message is not taken here: it would cost a pass over every message. Its size is.
+    /// Octets of the message that the step saw. Its digest is not taken here: that would cost a pass over every
+    /// message at every step.
     pub message_size: u64,
     /// What the step said, or what its policy says of its failure.
     pub verdict: String,

@@ -116,7 +116,15 @@ mod tests {
     async fn a_patched_structure_is_the_one_that_a_parse_finds() {
         let mixed = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: \
                      message/rfc822\r\n\r\nSubject: in\r\n\r\ntwo\r\n--b--\r\n";
-        for text in [mixed, "Subject: x\r\n\r\nhi\r\n", "\r\nno header\r\n", " folded first\r\n\r\nx\r\n", "odd line\r\nA: b\r\n\r\n", "A: b\r\n", ""] {
+        for text in [
+            mixed,
+            "Subject: x\r\n\r\nhi\r\n",
+            "\r\nno header\r\n",
+            " folded first\r\n\r\nx\r\n",
+            "odd line\r\nA: b\r\n\r\n",
+            "A: b\r\n",
+            "",
+        ] {
             check(text, &["X-A: 1\r\n"], None).await;
             check(text, &["X-A: 1\r\n", "Content-Type: text/html\r\n"], None).await;
             check(text, &["MIME-Version: 1.0\r\n"], None).await;

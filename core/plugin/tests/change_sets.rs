@@ -1,5 +1,7 @@
 //! What a step asks for comes whole and the same each time; what a chain keeps depends on how it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{MESSAGE, delivery, load, one, submission, submit, text};
@@ -33,13 +35,16 @@ async fn everything_that_a_step_asks_for_is_in_its_change_set() {
     assert_eq!((&copy.key[..], &copy.reverse_path), ("copy", &ReversePath::Mailbox(clerk)));
     assert_eq!(copy.recipients, ["archive@alfa.example".parse().unwrap()]);
     let content = text(&copy.content);
-    assert!(content.ends_with(&format!("Subject: booked\r\n\r\n{MESSAGE}")), "a step sees the message without its own edits");
+    assert!(
+        content.ends_with(&format!("Subject: booked\r\n\r\n{MESSAGE}")),
+        "a step sees the message without its own edits"
+    );
 
     let [event] = &changes.evidence[..] else { panic!() };
     assert_eq!(event.subject, "perché");
     assert_eq!(event.sender, "ada@alfa.example");
     assert_eq!(event.recipients, ["bruno@beta.example", "carla@beta.example"]);
-    assert_eq!(event.related, [copy.id.clone()]);
+    assert_eq!(event.related.first(), Some(&copy.id));
     assert_eq!(event.details, [("entries".to_owned(), "entry.3,entry.5".to_owned())], "own writes and deletions show");
     assert!(content.contains(&format!("<{}@alfa.example>", event.message_id)));
     let [TimerOp::Set { key, at_ms, .. }] = &changes.timers[..] else { panic!() };
@@ -59,7 +64,8 @@ async fn the_same_step_run_anew_asks_for_the_same() {
     assert_eq!(first.message, again.message);
 
     let (engine, _) = load(&one("keeps-books", "delivery", GRANTS, "on-failure: defer")).await;
-    let attempt = async |attempt| engine.run(Stage::Delivery, &Facts::new(), delivery("present", attempt)).await.change_sets;
+    let attempt =
+        async |attempt| engine.run(Stage::Delivery, &Facts::new(), delivery("present", attempt)).await.change_sets;
     let (first, again, second) = (attempt(1).await, attempt(1).await, attempt(2).await);
     assert_eq!(first, again);
     assert_ne!(first[0].submissions[0].id, second[0].submissions[0].id);
@@ -95,6 +101,17 @@ async fn a_wake_up_runs_without_a_message() {
     assert_eq!(run.outcome.word(), "defer");
     assert!(run.change_sets.is_empty());
     assert_eq!(engine.run_timer("gone", "look.1", vec![], "w1").await.outcome.word(), "hold");
+}
+
+#[tokio::test]
+async fn a_wake_up_that_traps_is_tried_again_or_held_as_the_grant_says() {
+    for (timers, word) in [("true", "defer"), ("{ on-failure: hold }", "hold")] {
+        let grants = format!("    grants: {{ submit: {{ from: [] }}, state: true, timers: {timers}, evidence: true }}");
+        let (engine, _) = load(&one("traps", "access", &grants, "on-failure: defer")).await;
+        let run = engine.run_timer("traps", "k", vec![], "w1").await;
+        assert_eq!(run.outcome.word(), word);
+        assert!(run.steps[0].failure.as_ref().unwrap().contains("unreachable"));
+    }
 }
 
 /// Two plugins, the second of which says what `kind` is.

@@ -1,5 +1,7 @@
 //! A plugin that puts a message together again from its pieces gives back the same octets, whatever they are.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::sync::Arc;
@@ -14,9 +16,8 @@ use sigillo_policy::{Facts, Stage};
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let octet = any::<u8>().prop_map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b });
     let line = prop::collection::vec(octet, 0..200);
-    prop::collection::vec(line, 1..120).prop_map(|lines| {
-        lines.into_iter().flat_map(|line| line.into_iter().chain(*b"\r\n")).collect()
-    })
+    prop::collection::vec(line, 1..120)
+        .prop_map(|lines| lines.into_iter().flat_map(|line| line.into_iter().chain(*b"\r\n")).collect())
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! What is wrong with a plugin is said when the policy is loaded, at the plugin's place, with what to do.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{Server, guests, host, one};
-use sigillo_plugin::{Engine, manifests};
+use sigillo_plugin::{Engine, Host, HostOptions, Outcome, manifests};
 use sigillo_policy::{Capability, Diagnostic, Manifests, Stage};
 
 /// Loads `text` after the manifests were changed as said, in memory only.
@@ -77,11 +80,11 @@ async fn a_file_that_is_missing_or_no_component_is_said_to_be_so() {
 
 #[tokio::test]
 async fn a_stage_that_the_component_does_not_have_is_refused() {
-    let text = one("traps", "reception", GRANTS, "on-failure: defer");
-    let wrong = wrong(&text, &guests(), |known| known.get_mut("traps").unwrap().stages.push(Stage::Reception)).await;
-    let messages: Vec<_> = wrong.iter().map(|found| (found.code, found.message.as_str())).collect();
-    let stage = |stage| format!("plugin 'traps' does not implement the stage '{stage}'");
-    assert_eq!(messages, [("E506", &stage("reception")[..]), ("E506", &stage("timer"))]);
+    let text = one("null", "delivery", "    grants: { timers: true }", "on-failure: defer");
+    let wrong = wrong(&text, &guests(), |known| known.get_mut("null").unwrap().stages.push(Stage::Delivery)).await;
+    let messages: Vec<_> = wrong.iter().map(|found| (found.code, found.line, found.message.as_str())).collect();
+    let stage = |stage| format!("plugin 'looks' does not implement the stage '{stage}'");
+    assert_eq!(messages, [("E506", 11, &stage("delivery")[..]), ("E506", 4, &stage("timer"))]);
 }
 
 const GRANTS: &str = "    grants: { submit: { from: [a@alfa.example] }, state: true, timers: true, evidence: true }";
@@ -116,4 +119,56 @@ async fn manifests_are_found_and_wrong_ones_are_named() {
     assert!(wrong.is_empty());
     assert_eq!(known["asks-ungranted"].capabilities, [Capability::Signer]);
     assert!(manifests(Path::new("/nowhere")).0.is_empty());
+}
+
+/// Files of the cache with this ending.
+fn kept(cache: &Path, ending: &str) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    paths.sort();
+    paths
+}
+
+#[tokio::test]
+async fn compiled_code_that_is_damaged_or_anothers_is_compiled_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("compiled");
+    let load = async |guest: &str| {
+        let options = HostOptions { concurrency: 1, ..HostOptions::new(cache.clone()) };
+        let policy = common::policy(&one(guest, "access", "", "on-failure: defer"));
+        let server = Arc::new(Server::default());
+        let engine = Engine::load(Host::new(options).unwrap(), policy, &guests(), server).await.unwrap();
+        common::submit(&engine, common::MESSAGE).await.outcome
+    };
+    assert_eq!(load("null").await, Outcome::Continue);
+    let [code] = &kept(&cache, "cwasm")[..] else { panic!() };
+    let whole = std::fs::read(code).unwrap();
+
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(code, &damaged).unwrap();
+    assert_eq!(load("null").await, Outcome::Continue);
+    assert_ne!(std::fs::read(code).unwrap(), damaged, "it was not compiled anew");
+
+    // Whole code under the name of another plugin.
+    assert_eq!(load("copies").await, Outcome::Continue);
+    let other = kept(&cache, "cwasm").into_iter().find(|path| path != code).unwrap();
+    std::fs::copy(&other, code).unwrap();
+    std::fs::copy(other.with_extension("sha256"), code.with_extension("sha256")).unwrap();
+    let foreign = std::fs::read(code).unwrap();
+    assert_eq!(load("null").await, Outcome::Continue);
+    assert_ne!(std::fs::read(code).unwrap(), foreign);
+
+    std::fs::write(cache.join(format!("{}-{}.cwasm", "0".repeat(64), "1".repeat(32))), "old").unwrap();
+    assert_eq!(load("null").await, Outcome::Continue);
+    assert_eq!(kept(&cache, "cwasm").len(), 2, "code of another engine stays");
+}
+
+#[test]
+fn a_cache_that_others_can_write_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let Err(error) = Host::new(HostOptions::new(folder.path().to_owned())) else { panic!("taken") };
+    assert!(error.to_string().contains("mode 0700"), "{error}");
 }

@@ -19,9 +19,12 @@ use crate::{apply, report};
 impl Server {
     /// The delivery chain and the filing, in one commit: what a plugin says of the delivery is true or is not said.
     pub(crate) async fn deliver_here(&self, work: &Work, recipient: &Recipient) -> Result<(), StoreError> {
-        let mut tries = 0;
+        let (mut tries, mut full) = (0, false);
         loop {
-            let status = self.mailbox_status(&recipient.address).await?;
+            let status = match self.mailbox_status(&recipient.address, work.letter.content.len()).await? {
+                MailboxStatus::Present if full => MailboxStatus::Full,
+                status => status,
+            };
             let facts = self.recipient_facts(&work.letter, recipient, status.word()).await?;
             let passage = self.delivery_passage(work, recipient, status.word());
             let run = self.engine().run(Stage::Delivery, &facts, passage).await;
@@ -35,8 +38,9 @@ impl Server {
             };
             let filed = self.store().write(move |tx| filing.conclude(tx, run)).await;
             match filed {
-                // The mailbox filled, or what the chain read has changed: look again.
-                Err(StoreError::Full | StoreError::Conflict(_)) if tries < CONFLICTS_MAX => tries += 1,
+                // The mailbox filled meanwhile, or what the chain made of the message has no room: the chain must know.
+                Err(StoreError::Full) if !full => full = true,
+                Err(StoreError::Conflict(_)) if tries < CONFLICTS_MAX => tries += 1,
                 Err(error) => return Err(error),
                 Ok(Filed::Done) => {
                     self.metrics().attempt("filed");

@@ -57,13 +57,14 @@ impl Service {
 
 /// Binds every listener of the configuration; all or none.
 pub async fn open(server: &Arc<Server>, shutdown: watch::Receiver<bool>) -> Result<Sessions, StartError> {
-    let certificate = tls::server(server.config())?;
     let reception = Arc::new(Reception::new(server.clone()));
     let imap = Arc::new(ImapService::new(server.store().clone()));
     let places = Arc::new(Semaphore::new(server.config().limits.sessions));
     let mut bound = Vec::new();
     for listener in &server.config().listeners {
         let socket = bind(listener.address).await?;
+        // A configuration for each listener: a session ticket of one must not open another (attack P10).
+        let certificate = tls::server(server.config())?;
         let service = service(server, listener, &certificate, &reception, &imap);
         bound.push((socket, service));
     }

@@ -112,13 +112,14 @@ impl Commit {
         match &run.outcome {
             Outcome::Continue | Outcome::Accept => {
                 apply::apply(tx, run, &letter.id, self.life)?;
-                let result = traced(letter, &run.message);
+                let result = traced(letter, run);
                 match self.stage {
                     Stage::Access => apply::enqueue(tx, &result, self.life)?,
                     _ => apply::enqueue_for_delivery(tx, &result, self.life)?,
                 }
                 if self.waiting == Waiting::Session {
-                    apply::log_event(tx, "accepted", letter, recipients(), &[("size", letter.content.len().to_string())])?;
+                    let details = [("size", letter.content.len().to_string()), ("client-id", letter.origin.message_id.clone())];
+                    apply::log_event(tx, "accepted", &result, recipients(), &details)?;
                 }
             }
             Outcome::Discard(reason) => {
@@ -183,15 +184,20 @@ impl Commit {
 
 /// RFC 5321 §4.4: the trace goes above everything, also above what a plugin put in the message's place, so that what a
 /// plugin signs or certifies is the message as it was handed in, byte for byte.
-fn traced(letter: &Letter, content: &Rope) -> Letter {
+fn traced(letter: &Letter, run: &ChainRun) -> Letter {
     let mut origin = letter.origin.clone();
     let content = match origin.trace.take() {
-        None => content.clone(),
+        None => run.message.clone(),
         Some(trace) => {
             let mut rope = Rope::from_bytes(trace);
-            rope.append(content);
+            rope.append(&run.message);
             rope
         }
+    };
+    // A chain may have made another message of it, with an id and a subject of its own.
+    let origin = match &run.structure {
+        Some(structure) => origin.of(structure),
+        None => origin,
     };
     Letter { origin, content, ..letter.clone() }
 }

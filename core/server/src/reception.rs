@@ -77,7 +77,7 @@ impl Handler for Reception {
         if class == DomainClass::Certified {
             return Ok(());
         }
-        match self.server.mailbox_status(to).await.map_err(Failure::internal)? {
+        match self.server.mailbox_status(to, transaction.parameters.size.unwrap_or(0)).await.map_err(Failure::internal)? {
             MailboxStatus::Present | MailboxStatus::Remote => Ok(()),
             MailboxStatus::Full => Err(Failure::transient(EnhancedCode(4, 2, 2), "The mailbox is full")),
             status => Err(undeliverable(status)),

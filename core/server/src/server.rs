@@ -165,9 +165,9 @@ impl Server {
         Ok(self.store.read(move |r| r.domain(&name)).await?.map(|domain| domain.class))
     }
 
-    /// State of a mailbox.
-    pub async fn mailbox_status(&self, address: &Mailbox) -> Result<MailboxStatus, StoreError> {
-        services::mailbox_status(&self.store, address).await
+    /// State of a mailbox for a message of `size` octets: full if that has no room.
+    pub async fn mailbox_status(&self, address: &Mailbox, size: u64) -> Result<MailboxStatus, StoreError> {
+        services::mailbox_status(&self.store, address, size).await
     }
 }
 

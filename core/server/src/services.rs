@@ -67,8 +67,8 @@ fn unavailable(error: impl std::fmt::Display) -> ServiceError {
     ServiceError::Unavailable(error.to_string())
 }
 
-/// State of a mailbox of this server.
-pub async fn mailbox_status(store: &Store, address: &Mailbox) -> Result<MailboxStatus, StoreError> {
+/// State of a mailbox of this server for a message of `size` octets: full if that has no room.
+pub async fn mailbox_status(store: &Store, address: &Mailbox, size: u64) -> Result<MailboxStatus, StoreError> {
     let (domain, key) = (address.domain().clone(), address.key());
     store
         .read(move |r| {
@@ -78,7 +78,7 @@ pub async fn mailbox_status(store: &Store, address: &Mailbox) -> Result<MailboxS
             Ok(match r.account(&key)? {
                 None => MailboxStatus::Unknown,
                 Some(account) if account.state == AccountState::Disabled => MailboxStatus::Disabled,
-                Some(account) if account.used >= account.quota => MailboxStatus::Full,
+                Some(account) if account.used.saturating_add(size.max(1)) > account.quota => MailboxStatus::Full,
                 Some(_) => MailboxStatus::Present,
             })
         })
@@ -118,7 +118,7 @@ impl Services for Facilities {
 
     async fn mailbox_status(&self, address: &str) -> Result<MailboxStatus, ServiceError> {
         let address: Mailbox = address.parse().map_err(|e| ServiceError::Invalid(format!("'{address}': {e}")))?;
-        mailbox_status(&self.store, &address).await.map_err(unavailable)
+        mailbox_status(&self.store, &address, 0).await.map_err(unavailable)
     }
 
     async fn mailbox_setting(&self, address: &str, name: &str) -> Result<Option<String>, ServiceError> {

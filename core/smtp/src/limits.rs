@@ -14,7 +14,7 @@ pub const AUTH_LINE_MAX: usize = 12_288 + 2;
 pub const LINE_DISCARD_MAX: usize = 64 * 1024;
 /// Octets of the text of a reply line. RFC 5321 §4.5.3.1.5 has 512 for the line with code and CRLF.
 pub const REPLY_TEXT_MAX: usize = 480;
-/// Octets of content, unless the configuration says otherwise: 100 MB (QUO-06 of the service's requirements).
+/// Octets of content, unless the configuration says otherwise: 100 MB, what PEC providers promise.
 pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
 /// Refused commands in one session before it ends (chasquid ends after 3, Postfix after 20).
 pub const ERRORS_MAX: u32 = 10;

@@ -257,8 +257,7 @@ async fn a_refusal_in_the_middle_of_the_content_is_heard() {
         // Long enough for the client to meet a full socket, not so long that it waits in vain.
         tokio::time::sleep(Duration::from_millis(300)).await;
     });
-    let mut timeouts = Timeouts::default();
-    timeouts.data_block = Duration::from_millis(200);
+    let timeouts = Timeouts { data_block: Duration::from_millis(200), ..Timeouts::default() };
     let target = Target { host: "mx.test".into(), address, tls: TlsPolicy::None, timeouts };
     let envelope =
         Envelope { reverse_path: ReversePath::Null, recipients: vec!["a@b.test".parse().unwrap()], eight_bit: false };

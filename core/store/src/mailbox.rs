@@ -36,7 +36,8 @@ pub struct Counts {
 impl Reader<'_> {
     /// Messages filed or re-flagged after `since`, in order of their UIDs.
     pub fn items_since(&self, folder: FolderId, since: u64) -> Result<Vec<Item>, StoreError> {
-        let mut statement = self.db.prepare_cached(&format!("{ITEM} WHERE folder = ?1 AND mod_seq > ?2 ORDER BY uid"))?;
+        let mut statement =
+            self.db.prepare_cached(&format!("{ITEM} WHERE folder = ?1 AND mod_seq > ?2 ORDER BY uid"))?;
         Ok(statement.query_map((folder.0, since as i64), item)?.collect::<Result<_, _>>()?)
     }
 
@@ -94,12 +95,7 @@ impl Tx<'_> {
 
     /// Moves messages to another folder of the same account, in order; returns pairs of old and new UIDs. The account
     /// holds no more than before, so its quota is not asked.
-    pub fn move_items(
-        &mut self,
-        from: FolderId,
-        uids: &[Uid],
-        to: FolderId,
-    ) -> Result<Vec<(Uid, Uid)>, StoreError> {
+    pub fn move_items(&mut self, from: FolderId, uids: &[Uid], to: FolderId) -> Result<Vec<(Uid, Uid)>, StoreError> {
         let mut pairs = Vec::with_capacity(uids.len());
         for &uid in uids {
             if self.reader().item(from, uid)?.is_none() {

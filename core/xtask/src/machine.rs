@@ -22,7 +22,8 @@ pub const JOURNEYS: &[Need] = &[
     ("msmtp", "msmtp"),
     ("mbsync", "isync"),
     ("sqlite3", "sqlite3"),
-    ("/usr/share/doc/python3-venv", "python3-venv"),
+    ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
+    ("/usr/lib/python3/dist-packages/asn1crypto", "python3-asn1crypto"),
 ];
 
 /// The other server of the comparison, and its load generator.

@@ -12,12 +12,14 @@ LIBRARIES = ["cryptography==45.0.7", "asn1crypto==1.5.1"]
 
 
 def python():
-    """A Python with the libraries of the second check, made once under target/."""
-    interpreter = VENV / "bin/python"
-    if not interpreter.exists() or subprocess.run([interpreter, "-c", "import cryptography, asn1crypto"], capture_output=True).returncode:
-        harness.run(sys.executable, "-m", "venv", VENV)
-        harness.run(VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *LIBRARIES)
-    return interpreter
+    """A Python with the libraries of the second check: Debian's packages bring them, elsewhere pip does, once."""
+    for interpreter in (sys.executable, "/usr/bin/python3", VENV / "bin/python"):
+        words = [interpreter, "-c", "import cryptography, asn1crypto"]
+        if Path(interpreter).exists() and subprocess.run(words, capture_output=True).returncode == 0:
+            return interpreter
+    harness.run(sys.executable, "-m", "venv", VENV)
+    harness.run(VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *LIBRARIES)
+    return VENV / "bin/python"
 
 
 def signed(pair, sent):

@@ -62,9 +62,9 @@ def journey():
         pair.alfa.start()
         pair.beta.start()
         undeliverable(pair, "nessuno@pec.beta.example", "x\r\n", "no-dest", "unknown mailbox")
-        undeliverable(pair, full, "y" * 70 + "\r\n" * 1 + ("z" * 76 + "\r\n") * 600, "altro", "full mailbox")
         ordinary(pair)
         not_accepted(pair)
+        undeliverable(pair, full, ("z" * 76 + "\r\n") * 600, "altro", "full mailbox")
 
 
 harness.main(journey)

@@ -15,7 +15,8 @@ use crate::flags::Flags;
 use crate::frame::Announced;
 use crate::limits::DISCARD_MAX;
 use crate::output::Output;
-use crate::session::{Literal, Next, Refusal, Session};
+use crate::refusal::Refusal;
+use crate::session::{Literal, Next, Session};
 
 /// An APPEND command up to its message.
 pub(crate) struct Request {
@@ -36,9 +37,7 @@ impl Request {
         let (_, command) = CommandCodec::default().decode(&whole).ok()?;
         let CommandBody::Append { mailbox, flags, date, message } = command.body else { return None };
         let flags = match message {
-            LiteralOrLiteral8::Literal(_) => {
-                Flags::from_command(&flags).map_err(|e| Refusal::bad(e.to_string()))
-            }
+            LiteralOrLiteral8::Literal(_) => Flags::from_command(&flags).map_err(|e| Refusal::bad(e.to_string())),
             // RFC 3516 §4.2: BINARY is not offered.
             LiteralOrLiteral8::Literal8(_) => Err(Refusal::no("[UNKNOWN-CTE] binary messages are not offered")),
         };

@@ -9,7 +9,8 @@ use tokio::time::sleep;
 
 use crate::limits::{LOGIN_FAILURE_DELAY, LOGIN_FAILURES_MAX};
 use crate::output::Output;
-use crate::session::{Authenticating, Done, Next, Refusal, Session, State};
+use crate::refusal::{Done, Refusal};
+use crate::session::{Authenticating, Next, Session, State};
 
 /// Password hashes computed at once: each takes a core and 19 MiB.
 static HASHING: LazyLock<Semaphore> =
@@ -113,11 +114,7 @@ impl Session {
     }
 
     /// Fetches the credential and lets the exchange look at it, off the threads that serve connections.
-    async fn look_up(
-        &self,
-        mut exchange: Exchange,
-        login: &str,
-    ) -> Result<(Exchange, Step, Option<String>), Refusal> {
+    async fn look_up(&self, mut exchange: Exchange, login: &str) -> Result<(Exchange, Step, Option<String>), Refusal> {
         let found: Option<(String, Credential)> = self.backend.credential(login).await?;
         let (account, credential) = found.unzip();
         let _permit = HASHING.acquire().await.map_err(|_| Refusal::Bye("shutting down"))?;

@@ -6,7 +6,8 @@ use sigillo_auth::Mechanism;
 
 use crate::limits::ID_PAIRS_MAX;
 use crate::output::Output;
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 /// What every connection offers.
 const ALWAYS: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE";
@@ -49,7 +50,8 @@ impl Session {
         }
         let name = parameters.iter().find(|(field, _)| field.as_ref().eq_ignore_ascii_case(b"name"));
         if let Some((_, NString(Some(name)))) = name {
-            let name: String = String::from_utf8_lossy(name.as_ref()).chars().filter(|c| !c.is_control()).take(64).collect();
+            let name: String =
+                String::from_utf8_lossy(name.as_ref()).chars().filter(|c| !c.is_control()).take(64).collect();
             tracing::debug!(peer = %self.setting.peer, client = %name, "IMAP client named itself");
         }
         out.untagged(format_args!("ID (\"name\" \"Sigillo\")"));

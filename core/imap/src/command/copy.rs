@@ -6,7 +6,8 @@ use imap_codec::imap_types::sequence::SequenceSet;
 use super::{folder_name, set_of};
 use crate::backend::{BackendError, FolderId, Placed, Uid};
 use crate::output::Output;
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 impl Session {
     pub(crate) async fn copy(&mut self, set: &SequenceSet, mailbox: Mailbox<'_>, uid: bool) -> Done {

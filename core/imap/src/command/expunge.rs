@@ -3,7 +3,8 @@
 use imap_codec::imap_types::sequence::SequenceSet;
 
 use crate::flags::Flags;
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 impl Session {
     /// The EXPUNGE responses come from the synchronisation that follows every command, so that what this client

@@ -15,7 +15,8 @@ use crate::fetch::section::{self, Octets};
 use crate::fetch::{Header, body_structure, envelope, structure};
 use crate::flags::{FlagChange, Flags};
 use crate::output::Output;
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 /// A message at hand, as far as the items need it.
 struct Content {
@@ -61,8 +62,13 @@ impl Session {
         for index in indices {
             gone |= !self.fetch_one(index, &items, &seen, out).await?;
         }
-        // RFC 2180 §4.1.3: bytes of messages that others removed cannot be had; the rest was told.
-        if gone { Err(Refusal::no("[EXPUNGEISSUED] some messages are gone")) } else { Ok("FETCH completed".into()) }
+        // RFC 2180 §4.1.3: bytes of messages that others removed cannot be had; the rest was told. A UID that is not
+        // there is no error (RFC 3501 §6.4.8).
+        if gone && !uid {
+            Err(Refusal::no("[EXPUNGEISSUED] some messages are gone"))
+        } else {
+            Ok("FETCH completed".into())
+        }
     }
 
     /// Reading a body sets `\Seen`, for all messages in one commit; the answer is the UIDs whose flags changed, sorted.

@@ -5,7 +5,8 @@ use imap_codec::imap_types::mailbox::Mailbox;
 use super::folder_name;
 use crate::limits::FOLDERS_MAX;
 use crate::name;
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 impl Session {
     pub(crate) async fn create(&mut self, mailbox: Mailbox<'_>) -> Done {

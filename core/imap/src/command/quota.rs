@@ -4,7 +4,8 @@ use imap_codec::imap_types::mailbox::Mailbox;
 
 use super::folder_name;
 use crate::output::{Output, folder};
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 /// The name of the only quota root.
 const ROOT: &str = "";

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use crate::backend::Message;
 use crate::limits::SEARCH_READ_MAX;
 use crate::output::Output;
+use crate::refusal::{Done, Refusal};
 use crate::search::{Budget, Content, Key, Known, SearchError};
-use crate::session::{Done, Refusal, Session};
+use crate::session::Session;
 
 impl Session {
     pub(crate) async fn search(

@@ -6,8 +6,9 @@ use imap_codec::imap_types::mailbox::Mailbox;
 use super::folder_name;
 use crate::flags::Flags;
 use crate::output::Output;
+use crate::refusal::{Done, Refusal};
 use crate::selected::Selected;
-use crate::session::{Done, Refusal, Session, State};
+use crate::session::{Session, State};
 
 impl Session {
     pub(crate) async fn select(

@@ -6,7 +6,8 @@ use imap_codec::imap_types::status::StatusDataItemName as Item;
 use super::folder_name;
 use crate::backend::Status;
 use crate::output::{Output, folder};
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 impl Session {
     pub(crate) async fn status(&mut self, mailbox: Mailbox<'_>, items: &[Item], out: &mut Output<'_>) -> Done {

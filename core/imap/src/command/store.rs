@@ -8,7 +8,8 @@ use super::set_of;
 use crate::backend::{ModSeq, Uid};
 use crate::flags::{FlagChange, Flags};
 use crate::output::Output;
-use crate::session::{Done, Refusal, Session};
+use crate::refusal::{Done, Refusal};
+use crate::session::Session;
 
 /// A STORE command.
 pub(crate) struct Request<'a> {

@@ -15,7 +15,8 @@ pub(crate) struct Address {
 
 /// Reads an address list as leniently as it can be written. RFC 5322 §3.4, §4.4.
 pub(crate) fn parse(value: &[u8]) -> Vec<Address> {
-    let mut reader = Reader { rest: value, phrase: Vec::new(), spec: Spec::default(), comment: None, found: Vec::new() };
+    let mut reader =
+        Reader { rest: value, phrase: Vec::new(), spec: Spec::default(), comment: None, found: Vec::new() };
     while reader.found.len() < ENVELOPE_ADDRESSES_MAX && reader.step() {}
     reader.end_bare();
     reader.found
@@ -201,7 +202,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn shown(text: &str) -> Vec<String> {
-        let part = |p: &Option<Vec<u8>>| p.as_ref().map_or("NIL".to_owned(), |p| String::from_utf8_lossy(p).into_owned());
+        let part =
+            |p: &Option<Vec<u8>>| p.as_ref().map_or("NIL".to_owned(), |p| String::from_utf8_lossy(p).into_owned());
         let line = |a: &Address| format!("{}|{}|{}|{}", part(&a.name), part(&a.route), part(&a.mailbox), part(&a.host));
         parse(text.as_bytes()).iter().map(line).collect()
     }

@@ -91,7 +91,8 @@ fn write_extension(part: &Part, out: &mut Output<'_>) {
         None => out.raw(b" NIL"),
     }
     let languages = part.header.raw("Content-Language", 0).map(unfold).unwrap_or_default();
-    let languages: Vec<&[u8]> = languages.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()).collect();
+    let languages: Vec<&[u8]> =
+        languages.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()).collect();
     out.raw(b" ");
     match languages.as_slice() {
         [] => out.raw(b"NIL"),

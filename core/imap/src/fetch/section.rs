@@ -21,7 +21,12 @@ pub(crate) enum Octets {
 pub(crate) fn needs_only_header(section: Option<&Section<'_>>) -> bool {
     matches!(
         section,
-        Some(Section::Header(None) | Section::HeaderFields(None, _) | Section::HeaderFieldsNot(None, _) | Section::Text(None))
+        Some(
+            Section::Header(None)
+                | Section::HeaderFields(None, _)
+                | Section::HeaderFieldsNot(None, _)
+                | Section::Text(None)
+        )
     )
 }
 

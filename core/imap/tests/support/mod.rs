@@ -1,4 +1,5 @@
 //! A backend that keeps everything in memory, and a certificate for localhost: for dialogs and for trying real clients.
+#![allow(clippy::unwrap_used)] // a test may panic
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -298,10 +299,8 @@ impl Backend for Memory {
         let mut state = self.state();
         let (account, m) = state.mailbox(folder)?;
         let marked = m.messages.iter().filter(|s| uids.contains(&s.message.uid));
-        let marked: Vec<Uid> = marked
-            .filter(|s| !only_deleted || s.message.flags.has(Flags::DELETED))
-            .map(|s| s.message.uid)
-            .collect();
+        let marked: Vec<Uid> =
+            marked.filter(|s| !only_deleted || s.message.flags.has(Flags::DELETED)).map(|s| s.message.uid).collect();
         m.remove(&marked);
         state.notify(&account);
         Ok(())
@@ -318,10 +317,8 @@ impl Backend for Memory {
             .map(|s| (s.message.clone(), s.content.clone()))
             .collect();
         let target = state.named(account, target)?;
-        let uids = copies
-            .into_iter()
-            .map(|(m, content)| (m.uid, target.file(content, m.flags, m.internal_date)))
-            .collect();
+        let uids =
+            copies.into_iter().map(|(m, content)| (m.uid, target.file(content, m.flags, m.internal_date))).collect();
         let placed = Placed { uid_validity: target.uid_validity, uids };
         state.notify(account);
         Ok(placed)

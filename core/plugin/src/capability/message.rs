@@ -244,7 +244,10 @@ mod tests {
     fn bodies_are_decoded_by_their_encoding() {
         let body = |text: &str| Rope::from_bytes(text.to_owned());
         assert_eq!(decoded(&body("Y2lhbw==\r\n"), &NoSource, "base64").unwrap(), b"ciao");
-        assert_eq!(decoded(&body("perch=C3=A9=\r\n no"), &NoSource, "quoted-printable").unwrap(), "perché no".as_bytes());
+        assert_eq!(
+            decoded(&body("perch=C3=A9=\r\n no"), &NoSource, "quoted-printable").unwrap(),
+            "perché no".as_bytes()
+        );
         assert_eq!(decoded(&body("ciao"), &NoSource, "7bit").unwrap(), b"ciao");
         assert!(matches!(decoded(&body("ciao"), &NoSource, "x-uuencode"), Err(Refusal::Told(Error::Invalid(_)))));
     }

@@ -5,8 +5,10 @@ use wasmtime::component::Resource;
 use super::{ContentHandle, Refusal, granted, invalid, limit};
 use crate::check;
 use crate::limits;
+use crate::services::ServiceError;
 use crate::step::StepState;
 use crate::world::mail::signer::Host;
+use crate::world::mail::types::Error;
 
 impl Host for StepState {
     async fn sign(&mut self, key: String, content: Resource<ContentHandle>) -> Result<Vec<u8>, Refusal> {
@@ -21,7 +23,7 @@ impl Host for StepState {
             return Err(limit(format!("a step signs at most {} times", limits::SIGNATURES_PER_STEP_MAX)));
         }
         let services = self.services();
-        let signature = services.sign(&key, &content).await?;
+        let signature = services.sign(&key, &content).await.map_err(no_such_key)?;
         self.reads(signature.len() as u64)?;
         Ok(signature)
     }
@@ -29,6 +31,14 @@ impl Host for StepState {
     fn addresses(&mut self, key: String) -> Result<Vec<String>, Refusal> {
         self.call()?;
         granted(self.grants().signer.contains(&key))?;
-        Ok(self.services().key_addresses(&key)?)
+        self.services().key_addresses(&key).map_err(no_such_key)
+    }
+}
+
+/// A key that is granted and does not exist looks like one that is not granted.
+fn no_such_key(error: ServiceError) -> Refusal {
+    match error {
+        ServiceError::NotFound => Refusal::Told(Error::Denied),
+        error => error.into(),
     }
 }

@@ -1,4 +1,5 @@
 //! A server for the tests of the host, in memory, and the guests under `tests/guests/`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::BTreeMap;

@@ -51,8 +51,9 @@ const NOT_TRUSTED: &str = "la firma digitale del messaggio non risulta attendibi
 pub(super) fn verify(step: &Step, checks: &mut Checks) -> Result<Result<VerifiedSignature, SignatureProblem>, Failure> {
     let found = step.host.verify().map_err(|error| error.during("verification"))?;
     checks.existence = found.present;
-    let (true, Some(signed_part), Some(certificate)) = (found.present, found.signed_part, &found.certificate) else {
-        return Ok(Err(SignatureProblem::Standing(NOT_SIGNED)));
+    let (Some(signed_part), Some(certificate)) = (found.signed_part, &found.certificate) else {
+        // A signature that cannot be read is there and worth nothing.
+        return Ok(Err(SignatureProblem::Standing(if found.present { NOT_TRUSTED } else { NOT_SIGNED })));
     };
     let provider =
         step.host.provider_of_certificate(certificate).map_err(|error| error.during("index of providers"))?;

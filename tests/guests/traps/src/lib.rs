@@ -1,4 +1,5 @@
 //! Records changes of every kind, as many of them as its settings say, then traps: none of them may remain.
+//! Or it calls itself until the stack is full, where its settings say so.
 
 wit_bindgen::generate!({
     inline: "
@@ -7,6 +8,7 @@ wit_bindgen::generate!({
             include sigillo:mail/imports@0.1.0;
             export sigillo:mail/lifecycle@0.1.0;
             export sigillo:mail/access@0.1.0;
+            export sigillo:mail/timer@0.1.0;
         }
     ",
     path: ["../../../wit"],
@@ -14,7 +16,7 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-use exports::sigillo::mail::{access, lifecycle};
+use exports::sigillo::mail::{access, lifecycle, timer};
 use sigillo::mail::content::Content;
 use sigillo::mail::passage::Transaction;
 use sigillo::mail::types::{Error, Failure, Verdict};
@@ -30,11 +32,20 @@ impl lifecycle::Guest for Traps {
 
 impl access::Guest for Traps {
     fn run(transaction: &Transaction) -> Result<Verdict, Failure> {
+        if settings::get().contains("recurse") {
+            return Ok(Verdict::Discard(recurse(1).to_string()));
+        }
         for change in CHANGES.iter().take(changes_before_the_trap()) {
             if let Err(error) = change(transaction) {
                 return Ok(Verdict::Discard(format!("{error:?}")));
             }
         }
+        trap()
+    }
+}
+
+impl timer::Guest for Traps {
+    fn run(_: String, _: Vec<u8>) -> Result<(), Failure> {
         trap()
     }
 }
@@ -58,6 +69,13 @@ const CHANGES: [fn(&Transaction) -> Result<(), Error>; 6] = [
         })
     },
 ];
+
+/// Without an end, and not so that the compiler makes a loop of it.
+#[expect(unconditional_recursion, reason = "that is the misbehaviour")]
+fn recurse(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 16]);
+    recurse(depth + 1) + frame[depth as usize % 16]
+}
 
 fn note() -> Result<Content, Error> {
     let note = Content::new();

@@ -1,0 +1,54 @@
+//! The annotated configuration that ships is read by the server and says the defaults that the code has.
+
+use std::path::Path;
+
+use sigillo_server::config::{Config, MESSAGE_SIZE};
+
+fn shipped() -> Config {
+    Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/sigillo.yaml")).unwrap()
+}
+
+/// The same file with only what has no default.
+fn shortest() -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sigillo.yaml");
+    let text = "hostname: mail.alfa.example\npolicy: policy.yaml\ntls: { certificate: tls.pem, key: tls.key }\n\
+                listeners:\n  - { protocol: relay, address: \"127.0.0.1:25\", tls: starttls }\n";
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path).unwrap()
+}
+
+#[test]
+fn the_shipped_values_are_the_defaults() {
+    let (shipped, shortest) = (shipped(), shortest());
+    assert_eq!(shipped.data_dir, shortest.data_dir);
+    assert_eq!(shipped.plugins_dir, shortest.plugins_dir);
+    assert_eq!(shipped.limits.message_size, MESSAGE_SIZE);
+    assert_eq!(shipped.limits.message_size, shortest.limits.message_size);
+    assert_eq!(shipped.limits.sessions, shortest.limits.sessions);
+    assert_eq!(shipped.limits.dispatch, shortest.limits.dispatch);
+    assert_eq!(shipped.log.format, shortest.log.format);
+    assert_eq!(shipped.log.level, shortest.log.level);
+    let (a, b) = (shipped.schedule(), shortest.schedule());
+    assert_eq!((a.waits, a.expire), (b.waits, b.expire));
+}
+
+#[test]
+fn a_mistake_is_named_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sigillo.yaml");
+    let cases = [
+        ("hostnam: x\n", "hostnam"),
+        ("hostname: \"a b\"\npolicy: p\ntls: { certificate: c, key: k }\nlisteners: []\n", "hostname 'a b'"),
+        ("hostname: a\npolicy: p\ntls: { certificate: c, key: k }\nlisteners: []\n", "listeners"),
+        (
+            "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\nlisteners: [{ protocol: pop3, address: \"127.0.0.1:1\", tls: implicit }]\n",
+            "pop3",
+        ),
+    ];
+    for (text, want) in cases {
+        std::fs::write(&path, text).unwrap();
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(error.contains("sigillo.yaml") && error.contains(want), "{want}: {error}");
+    }
+}

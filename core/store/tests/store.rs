@@ -1,0 +1,315 @@
+//! What the store promises, seen from outside: all or nothing, nothing acknowledged is lost, nothing happens twice.
+
+use std::path::Path;
+
+use sigillo_mail::{Mailbox, ReversePath, Rope};
+use sigillo_store::evidence::{NewEvent, Search};
+use sigillo_store::{DomainClass, MessageId, NewEntry, Phase, Store, StoreError, Tx};
+
+fn mailbox(text: &str) -> Mailbox {
+    text.parse().unwrap()
+}
+
+async fn with_account(folder: &Path, quota: u64) -> Store {
+    let store = Store::open(folder).unwrap();
+    let setup = move |tx: &mut Tx<'_>| {
+        tx.add_domain(&"alfa.example".parse().unwrap(), DomainClass::Ordinary)?;
+        tx.add_account(&mailbox("Ada@alfa.example"), "credential", quota)
+    };
+    store.write(setup).await.unwrap();
+    store
+}
+
+fn entry(id: &str, message: MessageId) -> NewEntry {
+    NewEntry {
+        id: id.into(),
+        reverse_path: ReversePath::Null,
+        recipients: vec![mailbox("ada@alfa.example"), mailbox("bruno@beta.example")],
+        message,
+        phase: Phase::Delivery,
+        arrival: "{}".into(),
+        expires: u64::MAX / 2,
+        held: false,
+    }
+}
+
+fn event(id: &str) -> NewEvent {
+    NewEvent {
+        message_id: id.into(),
+        kind: "acceptance".into(),
+        sender: "Ada@alfa.example".into(),
+        recipients: vec!["Bruno@beta.example".into()],
+        subject: "ciao".into(),
+        related: vec![],
+        details: vec![("errore".into(), "a: b\nc".into())],
+        passage: "p".into(),
+        source: "core".into(),
+    }
+}
+
+fn segment_files(folder: &Path) -> usize {
+    std::fs::read_dir(folder.join("segments")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_job_that_fails_leaves_nothing_while_its_neighbours_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 1000).await;
+    let good = store.write(|tx| {
+        let message = tx.put_message(&Rope::from_bytes("one"))?;
+        tx.enqueue(&entry("good", message))
+    });
+    let bad = store.write(|tx| {
+        let message = tx.put_message(&Rope::from_bytes("two"))?;
+        tx.enqueue(&entry("bad", message))?;
+        Err::<(), _>(StoreError::Invalid("changed my mind".into()))
+    });
+    let (good, bad) = tokio::join!(good, bad);
+    good.unwrap();
+    assert!(matches!(bad, Err(StoreError::Invalid(_))));
+    let ids: Vec<String> = store.read(|r| r.entries(10)).await.unwrap().into_iter().map(|e| e.id).collect();
+    assert_eq!(ids, ["good"]);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let big: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
+    {
+        let store = with_account(folder.path(), 1000).await;
+        let mut spool = store.spool();
+        big.chunks(70_000).for_each(|piece| spool.write(piece).unwrap());
+        let mut content = Rope::from_bytes("Trace: x\r\n");
+        content.append(&spool.finish().unwrap());
+        let keep = move |tx: &mut Tx<'_>| {
+            let message = tx.put_message(&content)?;
+            tx.enqueue(&entry("big", message))
+        };
+        store.write(keep).await.unwrap();
+    }
+    let store = Store::open(folder.path()).unwrap();
+    let content = store.read(|r| r.message(r.entry("big")?.unwrap().message)).await.unwrap();
+    let bytes = content.to_bytes(store.segments().as_ref()).unwrap();
+    assert_eq!(&bytes[..10], b"Trace: x\r\n");
+    assert_eq!(&bytes[10..], &big[..]);
+}
+
+#[tokio::test]
+async fn content_goes_with_its_last_user_and_unfinished_content_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 1000).await;
+    let mut dropped = store.spool();
+    dropped.write(&vec![b'x'; 2_000_000]).unwrap();
+    let mut spool = store.spool();
+    spool.write(&vec![b'y'; 2_000_000]).unwrap();
+    let content = spool.finish().unwrap();
+    let before = segment_files(folder.path());
+    drop(dropped);
+    assert_eq!(segment_files(folder.path()), before - 1);
+    let keep = move |tx: &mut Tx<'_>| {
+        let message = tx.put_message(&content)?;
+        tx.enqueue(&entry("e", message))
+    };
+    store.write(keep).await.unwrap();
+    let recipients = store.read(|r| r.entry("e")).await.unwrap().unwrap().recipients;
+    let with_content = segment_files(folder.path());
+    let first = recipients[0].id;
+    store.write(move |tx| tx.settle("e", first)).await.unwrap();
+    assert_eq!(segment_files(folder.path()), with_content, "the other recipient still needs it");
+    let second = recipients[1].id;
+    store.write(move |tx| tx.settle("e", second)).await.unwrap();
+    assert_eq!(segment_files(folder.path()), with_content - 1);
+    assert!(store.read(|r| r.entry("e")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn content_that_moves_from_one_row_to_another_in_one_batch_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10_000_000).await;
+    let mut spool = store.spool();
+    spool.write(&vec![b'z'; 2_000_000]).unwrap();
+    let content = spool.finish().unwrap();
+    let first = content.clone();
+    let put = move |tx: &mut Tx<'_>| {
+        let message = tx.put_message(&first)?;
+        tx.enqueue(&NewEntry { phase: Phase::Reception, ..entry("e", message) })
+    };
+    store.write(put).await.unwrap();
+    // The old row leaves before the new one names the same file.
+    let again = content.clone();
+    let carry = move |tx: &mut Tx<'_>| {
+        tx.take_entry("e", Phase::Reception)?;
+        let message = tx.put_message(&again)?;
+        tx.enqueue(&entry("e", message))
+    };
+    store.write(carry).await.unwrap();
+    let found = store.read(|r| r.message(r.entry("e")?.unwrap().message)).await.unwrap();
+    assert_eq!(found.to_bytes(store.segments().as_ref()).unwrap().len(), 2_000_000);
+}
+
+#[tokio::test]
+async fn files_that_no_row_names_are_removed_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = with_account(folder.path(), 1000).await;
+        let mut spool = store.spool();
+        spool.write(&vec![b'x'; 2_000_000]).unwrap();
+        spool.finish().unwrap(); // killed before the commit
+    }
+    let before = segment_files(folder.path());
+    let _store = Store::open(folder.path()).unwrap();
+    assert_eq!(segment_files(folder.path()), before - 1);
+}
+
+#[tokio::test]
+async fn two_servers_cannot_hold_one_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = Store::open(folder.path()).unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Invalid(_))));
+    let beside = Store::open_beside(folder.path()).unwrap();
+    beside.write(|tx| tx.add_domain(&"gamma.example".parse().unwrap(), DomainClass::Certified)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_effect_happens_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 1000).await;
+    let put = |tx: &mut Tx<'_>| {
+        let message = tx.put_message(&Rope::from_bytes("x"))?;
+        tx.enqueue(&entry("e", message))
+    };
+    store.write(put).await.unwrap();
+    assert!(matches!(store.write(put).await, Err(StoreError::Exists(_))));
+    let recipient = store.read(|r| r.entry("e")).await.unwrap().unwrap().recipients[0].id;
+    store.write(move |tx| tx.settle("e", recipient)).await.unwrap();
+    assert!(matches!(store.write(move |tx| tx.settle("e", recipient)).await, Err(StoreError::Conflict(_))));
+}
+
+#[tokio::test]
+async fn state_that_changed_since_it_was_read_is_a_conflict() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.write(|tx| tx.check_plugin_state("pec", "k", 0)).await.unwrap();
+    store.write(|tx| tx.set_plugin_state("pec", "k", Some(b"1"), 1)).await.unwrap();
+    assert!(matches!(store.write(|tx| tx.check_plugin_state("pec", "k", 0)).await, Err(StoreError::Conflict(_))));
+    let now = sigillo_store::commit::now();
+    let (value, version) = store.read(move |r| r.plugin_state("pec", "k", now)).await.unwrap().unwrap();
+    assert_eq!(value, b"1");
+    // Removed and set to the same value again: still another version.
+    store.write(|tx| tx.set_plugin_state("pec", "k", None, 0)).await.unwrap();
+    store.write(|tx| tx.set_plugin_state("pec", "k", Some(b"1"), 1)).await.unwrap();
+    let stale = store.write(move |tx| tx.check_plugin_state("pec", "k", version)).await;
+    assert!(matches!(stale, Err(StoreError::Conflict(_))));
+}
+
+#[tokio::test]
+async fn a_full_mailbox_takes_nothing_and_expunging_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10).await;
+    let file = |bytes: &'static str| {
+        move |tx: &mut Tx<'_>| {
+            let message = tx.put_message(&Rope::from_bytes(bytes))?;
+            let inbox = tx.reader().folder("ada@alfa.example", "inbox")?.unwrap().id;
+            Ok((inbox, tx.file("ada@alfa.example", inbox, message, &["\\Seen".into()], 0)?))
+        }
+    };
+    let (inbox, uid) = store.write(file("12345678")).await.unwrap();
+    assert!(matches!(store.write(file("123")).await, Err(StoreError::Full)));
+    store.write(move |tx| tx.expunge("ada@alfa.example", inbox, &[uid])).await.unwrap();
+    let (_, next) = store.write(file("123")).await.unwrap();
+    assert!(next > uid, "a UID is never used twice");
+}
+
+#[tokio::test]
+async fn a_folder_made_anew_has_another_uidvalidity() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10).await;
+    let validity = |r: &sigillo_store::Reader<'_>| Ok(r.folder("ada@alfa.example", "Work/2026")?.unwrap().uid_validity);
+    store.write(|tx| tx.add_folder("ada@alfa.example", "Work/2026", None)).await.unwrap();
+    let first = store.read(validity).await.unwrap();
+    store.write(|tx| tx.remove_folder("ada@alfa.example", "Work/2026")).await.unwrap();
+    store.write(|tx| tx.add_folder("ada@alfa.example", "Work/2026", None)).await.unwrap();
+    assert!(store.read(validity).await.unwrap() > first);
+}
+
+#[tokio::test]
+async fn renaming_takes_the_folders_below_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10).await;
+    store.write(|tx| tx.add_folder("ada@alfa.example", "à/b/c", None)).await.unwrap();
+    store.write(|tx| tx.add_folder("ada@alfa.example", "àx", None)).await.unwrap();
+    store.write(|tx| tx.rename_folder("ada@alfa.example", "à", "z/y")).await.unwrap();
+    let names = |r: &sigillo_store::Reader<'_>| Ok(r.folders("ada@alfa.example")?.into_iter().map(|f| f.name).collect::<Vec<_>>());
+    let names = store.read(names).await.unwrap();
+    for want in ["z", "z/y", "z/y/b", "z/y/b/c", "àx"] {
+        assert!(names.iter().any(|name| name == want), "{want} in {names:?}");
+    }
+    assert!(!names.iter().any(|name| name == "à" || name.starts_with("à/")), "{names:?}");
+}
+
+#[tokio::test]
+async fn evidence_is_found_again_by_each_of_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.write(|tx| tx.append_evidence(event("a@x"))).await.unwrap();
+    store.write(|tx| tx.append_evidence(event("b@x"))).await.unwrap();
+    let found = |search: Search| {
+        let store = store.clone();
+        async move { store.read(move |r| r.search_evidence(&search)).await.unwrap().len() }
+    };
+    let all = || Search { limit: 10, ..Search::default() };
+    assert_eq!(found(Search { message_id: Some("a@x".into()), ..all() }).await, 1);
+    assert_eq!(found(Search { sender: Some("ADA@alfa.example".into()), ..all() }).await, 2);
+    assert_eq!(found(Search { recipient: Some("bruno@BETA.example".into()), ..all() }).await, 2);
+    assert_eq!(found(Search { sender: Some("' OR 1=1 --".into()), ..all() }).await, 0);
+    assert_eq!(found(Search { until: Some(1), ..all() }).await, 0);
+}
+
+/// Attack C10: one record changed, dropped or moved is found and named.
+#[tokio::test]
+async fn tampering_with_the_log_is_found_and_named() {
+    let tamper = [
+        ("UPDATE evidence SET record = replace(record, 'ciao', 'addio') WHERE sequence = 3", 3),
+        ("UPDATE evidence SET sender = 'eva@evil.example' WHERE sequence = 4", 4),
+        ("DELETE FROM evidence WHERE sequence = 2", 3),
+        ("DELETE FROM evidence WHERE sequence = 1", 2),
+        (
+            "UPDATE evidence SET sequence = 99 WHERE sequence = 2; UPDATE evidence SET sequence = 2 WHERE sequence = 3;
+             UPDATE evidence SET sequence = 3 WHERE sequence = 99",
+            2,
+        ),
+    ];
+    for (statement, at) in tamper {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for id in ["a", "b", "c", "d", "e"] {
+            store.write(move |tx| tx.append_evidence(event(id))).await.unwrap();
+        }
+        let good = store.read(|r| r.verify_evidence()).await.unwrap();
+        assert_eq!((good.records, &good.fault), (5, &None));
+        let db = rusqlite::Connection::open(folder.path().join("sigillo.db")).unwrap();
+        db.execute_batch("PRAGMA foreign_keys=OFF").unwrap();
+        db.execute_batch(statement).unwrap();
+        let found = store.read(|r| r.verify_evidence()).await.unwrap();
+        assert_eq!(found.fault.map(|fault| fault.sequence), Some(at), "{statement}");
+    }
+}
+
+/// Attack S3: one damaged record stops one message.
+#[tokio::test]
+async fn a_damaged_entry_is_an_error_of_that_entry_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 1000).await;
+    for id in ["one", "two"] {
+        let put = move |tx: &mut Tx<'_>| {
+            let message = tx.put_message(&Rope::from_bytes("x"))?;
+            tx.enqueue(&entry(id, message))
+        };
+        store.write(put).await.unwrap();
+    }
+    let db = rusqlite::Connection::open(folder.path().join("sigillo.db")).unwrap();
+    db.execute_batch("UPDATE entries SET phase = 'nowhere' WHERE id = 'one'").unwrap();
+    assert!(matches!(store.read(|r| r.entry("one")).await, Err(StoreError::Damaged(_))));
+    assert!(store.read(|r| r.entry("two")).await.unwrap().is_some());
+    assert_eq!(store.read(|r| r.due_entries(u64::MAX / 2, 10)).await.unwrap().len(), 2);
+}
