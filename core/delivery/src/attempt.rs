@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use sigillo_mail::{EnhancedCode, Envelope, Failure, Rope, Source};
+use sigillo_smtp::client::tls::opportunistic_config;
 use sigillo_smtp::client::{DeliveryReport, Target, TlsPolicy, deliver};
 use sigillo_smtp::limits::Timeouts;
 
@@ -40,8 +41,14 @@ impl Courier {
     }
 
     /// Tries the hosts of the recipients' next hop in order until one gives an answer. All recipients of the envelope
-    /// must have the same [`Router::group`].
-    pub async fn attempt(&self, envelope: &Envelope, content: &Rope, source: Arc<dyn Source>) -> Attempt {
+    /// must have the same [`Router::group`]. `encrypted`: never in clear, also where no route demands it.
+    pub async fn attempt(
+        &self,
+        envelope: &Envelope,
+        content: &Rope,
+        source: Arc<dyn Source>,
+        encrypted: bool,
+    ) -> Attempt {
         let all = |failure: Failure| Attempt {
             results: vec![Err(failure); envelope.recipients.len()],
             host: None,
@@ -55,7 +62,7 @@ impl Courier {
         let mut last = all(Failure::transient(EnhancedCode::NO_ANSWER, "No server of the domain could be reached"));
         for hop in &hops {
             for address in &hop.addresses {
-                let target = match self.target(hop, *address) {
+                let target = match self.target(hop, *address, encrypted) {
                     Ok(target) => target,
                     Err(failure) => return all(failure),
                 };
@@ -71,15 +78,20 @@ impl Courier {
         last
     }
 
-    fn target(&self, hop: &NextHop, address: std::net::SocketAddr) -> Result<Target, Failure> {
+    fn target(&self, hop: &NextHop, address: std::net::SocketAddr, encrypted: bool) -> Result<Target, Failure> {
+        let name = || {
+            ServerName::try_from(hop.host.clone())
+                .map_err(|error| Failure::internal(format!("'{}' cannot be in a certificate: {error}", hop.host)))
+        };
         let tls = match hop.security {
             Security::None => TlsPolicy::None,
-            Security::Opportunistic => TlsPolicy::Opportunistic,
-            Security::Required => {
-                let name = ServerName::try_from(hop.host.clone())
-                    .map_err(|error| Failure::internal(format!("'{}' cannot be in a certificate: {error}", hop.host)))?;
-                TlsPolicy::Required { name, config: self.tls.clone() }
+            Security::Required => TlsPolicy::Required { name: name()?, config: self.tls.clone() },
+            // A host found through DNS has no name that a certificate could prove, so any certificate will do.
+            Security::Opportunistic if encrypted => {
+                let config = opportunistic_config().ok_or_else(|| Failure::internal("TLS cannot be set up"))?;
+                TlsPolicy::Required { name: name()?, config }
             }
+            Security::Opportunistic => TlsPolicy::Opportunistic,
         };
         Ok(Target { host: hop.host.clone(), address, tls, timeouts: Timeouts::default() })
     }

@@ -1,8 +1,8 @@
 //! The report that mail could not be delivered ([RFC 3464], in the form of [RFC 3462]).
 
 use mail_builder::MessageBuilder;
-use mail_builder::headers::raw::Raw;
 use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
 use sigillo_mail::{Failure, Mailbox};
 
@@ -46,7 +46,10 @@ pub fn failure_report(report: &Report<'_>, failed: &[Failed]) -> std::io::Result
     for Failed { recipient, failure, host } in failed {
         text.push_str(&format!("<{recipient}>: {} {}\r\n", failure.code, failure.words));
         // RFC 3464 §2.3: one block of fields a recipient, blocks separated by an empty line.
-        status.push_str(&format!("\r\nFinal-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: {}\r\n", failure.code));
+        status.push_str(&format!(
+            "\r\nFinal-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: {}\r\n",
+            failure.code
+        ));
         if let Some(host) = host {
             status.push_str(&format!("Remote-MTA: dns; {host}\r\nDiagnostic-Code: smtp; {}\r\n", failure.words));
         }

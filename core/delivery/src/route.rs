@@ -98,7 +98,10 @@ impl Router {
                 lookup.answers().iter().filter_map(mx).collect()
             }
             Err(error) if error.is_nx_domain() => {
-                return Err(Failure::permanent(EnhancedCode::BAD_DESTINATION_SYSTEM, format!("Domain {domain} does not exist")));
+                return Err(Failure::permanent(
+                    EnhancedCode::BAD_DESTINATION_SYSTEM,
+                    format!("Domain {domain} does not exist"),
+                ));
             }
             // RFC 5321 §5.1: without MX records the domain itself is the exchanger.
             Err(error) if error.is_no_records_found() => vec![(0, name.clone())],
@@ -145,9 +148,9 @@ async fn static_hop(route: &Route) -> Result<NextHop, Failure> {
 
 fn literal_hop(domain: &Domain) -> Result<NextHop, Failure> {
     let inside = domain.as_str().trim_matches(['[', ']']).trim_start_matches("ipv6:");
-    let ip = inside.parse::<std::net::IpAddr>().map_err(|_| {
-        Failure::permanent(EnhancedCode::BAD_DESTINATION_SYSTEM, format!("{domain} is not an address"))
-    })?;
+    let ip = inside
+        .parse::<std::net::IpAddr>()
+        .map_err(|_| Failure::permanent(EnhancedCode::BAD_DESTINATION_SYSTEM, format!("{domain} is not an address")))?;
     let addresses = vec![SocketAddr::new(ip, SMTP_PORT)];
     Ok(NextHop { host: inside.to_owned(), addresses, security: Security::Opportunistic })
 }

@@ -131,6 +131,9 @@ pub struct Trust {
     /// LDIF: the index of providers.
     #[serde(default)]
     pub directory: Option<PathBuf>,
+    /// PEM: revocation lists of every authority between those certificates and the roots; read anew for each message.
+    #[serde(default)]
+    pub revocation_lists: Option<PathBuf>,
 }
 
 /// How mail leaves.
@@ -239,8 +242,8 @@ impl Config {
     /// Reads and checks a file; the error names the place.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let text = read(path)?;
-        let mut config: Config = serde_saphyr::from_str(&text)
-            .map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+        let mut config: Config =
+            serde_saphyr::from_str(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
         config.base = path.parent().map(Path::to_owned).unwrap_or_default();
         config.check().map_err(|problem| ConfigError(format!("{}: {problem}", path.display())))?;
         Ok(config)
@@ -327,7 +330,8 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
 /// A secret file's bytes; refused if others than the owner may read it.
 pub fn read_secret(path: &Path) -> Result<Vec<u8>, ConfigError> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?.permissions().mode();
+    let mode =
+        std::fs::metadata(path).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(ConfigError(format!(
             "{}: others may read this key (mode {:o}); run: chmod 600 {0}",

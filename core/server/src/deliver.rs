@@ -27,8 +27,7 @@ impl Server {
             };
             let facts = self.recipient_facts(&work.letter, recipient, status.word()).await?;
             let passage = self.delivery_passage(work, recipient, status.word());
-            let run = self.engine().run(Stage::Delivery, &facts, passage).await;
-            self.metrics().chain(Stage::Delivery, &run);
+            let run = self.run_chain(Stage::Delivery, &facts, passage).await;
             let filing = Filing {
                 letter: work.letter.clone(),
                 recipient: recipient.clone(),
@@ -62,8 +61,7 @@ impl Server {
     pub(crate) async fn after_filing(&self, work: &Work, recipient: &Recipient) -> Result<(), StoreError> {
         let facts = self.recipient_facts(&work.letter, recipient, "filed").await?;
         let passage = self.delivery_passage(work, recipient, "filed");
-        let run = self.engine().run(Stage::Stored, &facts, passage).await;
-        self.metrics().chain(Stage::Stored, &run);
+        let run = self.run_chain(Stage::Stored, &facts, passage).await;
         let Work { entry, letter, structure } = work;
         match &run.outcome {
             Outcome::Defer(reply) => {
@@ -75,7 +73,9 @@ impl Server {
                 tracing::error!(id = %entry.id, recipient = %recipient.address, %failure, "the stored chain never ended well; the message is in the mailbox");
             }
             Outcome::Continue | Outcome::Accept => {}
-            other => tracing::warn!(id = %entry.id, verdict = other.word(), "a verdict that means nothing after filing"),
+            other => {
+                tracing::warn!(id = %entry.id, verdict = other.word(), "a verdict that means nothing after filing")
+            }
         }
         let (id, life, recipient) = (entry.id.clone(), self.schedule().expire, recipient.id);
         self.store()
@@ -99,7 +99,9 @@ impl Server {
                 eight_bit: true,
             };
             let source = self.store().segments().clone();
-            let attempt = self.courier().attempt(&envelope, &work.letter.content, source).await;
+            // PEC §5.3: between providers nothing goes in clear.
+            let encrypted = group.iter().any(|to| self.directory().is_certified(to.address.domain().as_str()));
+            let attempt = self.courier().attempt(&envelope, &work.letter.content, source, encrypted).await;
             for (recipient, result) in group.into_iter().zip(attempt.results) {
                 let Work { entry, letter, structure } = work;
                 let host = attempt.host.clone();
@@ -154,12 +156,12 @@ impl Server {
         self.metrics().attempt(status);
         let mut tries = 0;
         loop {
-            let outcome =
-                Ended { status, code: Some(failure.code), words: &failure.words, host: host.as_deref() };
+            let outcome = Ended { status, code: Some(failure.code), words: &failure.words, host: host.as_deref() };
             let run = self.outcome_chain(letter, structure, recipient, &outcome).await?;
             if let Outcome::Defer(reply) = &run.outcome {
                 // The plugin that tells the sender could not work: the recipient stays until it can.
-                let due = sigillo_store::commit::now() + self.schedule().wait(recipient.attempts + 1, 0).as_millis() as u64;
+                let due =
+                    sigillo_store::commit::now() + self.schedule().wait(recipient.attempts + 1, 0).as_millis() as u64;
                 let (id, words) = (recipient.id, format!("{failure}; not reported yet: {}", reply.text));
                 return self.store().write(move |tx| tx.reschedule(id, due, &words)).await;
             }
@@ -205,8 +207,7 @@ impl Server {
             status: ended.status.to_owned(),
             properties,
         };
-        let run = self.engine().run(Stage::Outcome, &facts, passage).await;
-        self.metrics().chain(Stage::Outcome, &run);
+        let run = self.run_chain(Stage::Outcome, &facts, passage).await;
         Ok(run)
     }
 

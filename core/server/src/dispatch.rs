@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sigillo_mail::{Failure, Rope};
 use sigillo_mail::structure::Structure;
+use sigillo_mail::{Failure, Rope};
 use sigillo_policy::Stage;
 use sigillo_store::queue::{Recipient, RecipientState};
 use sigillo_store::{Entry, EntryId, Phase, StoreError};
@@ -67,7 +67,11 @@ impl Server {
     }
 
     /// Starts work on all that is due; returns how long nothing else will be.
-    async fn round(self: &Arc<Self>, in_flight: &Arc<InFlight>, places: &Arc<Semaphore>) -> Result<Duration, StoreError> {
+    async fn round(
+        self: &Arc<Self>,
+        in_flight: &Arc<InFlight>,
+        places: &Arc<Semaphore>,
+    ) -> Result<Duration, StoreError> {
         let now = sigillo_store::commit::now();
         let busy = in_flight.count();
         let (entries, timers, next) = self
@@ -192,7 +196,8 @@ impl Server {
         let due = now + wait.as_millis() as u64;
         if due >= entry.expires {
             let code = sigillo_mail::EnhancedCode::EXPIRED;
-            let words = format!("Given up after {} attempts; the last one ended with: {failure}", recipient.attempts + 1);
+            let words =
+                format!("Given up after {} attempts; the last one ended with: {failure}", recipient.attempts + 1);
             let failure = Failure { detail: failure.detail, ..Failure::permanent(code, words) };
             return self.give_up(entry, recipient, letter, structure, failure, host, "expired").await;
         }
@@ -227,7 +232,12 @@ impl InFlight {
     }
 
     /// Runs `work` in a task of its own unless work of that name is going on; waits for a free place.
-    async fn start(self: &Arc<Self>, places: &Arc<Semaphore>, name: String, work: impl Future<Output = ()> + Send + 'static) {
+    async fn start(
+        self: &Arc<Self>,
+        places: &Arc<Semaphore>,
+        name: String,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
         if !self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
             return;
         }

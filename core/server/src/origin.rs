@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sigillo_mail::{Mailbox, ReversePath, Rope, Source};
 use sigillo_mail::structure::Structure;
+use sigillo_mail::{Mailbox, ReversePath, Rope, Source};
 use sigillo_plugin::Arrival;
 
 /// The way in.

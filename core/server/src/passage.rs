@@ -10,7 +10,7 @@ use sigillo_delivery::Failed;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{EnhancedCode, Failure, ReversePath, Rope};
 use sigillo_plugin::{ChainRun, Outcome, Passage};
-use sigillo_policy::Stage;
+use sigillo_policy::{Facts, Stage};
 use sigillo_store::{Phase, StoreError, Tx};
 
 use crate::apply;
@@ -54,8 +54,7 @@ impl Server {
         let mut tries = 0;
         loop {
             let facts = self.letter_facts(&letter).await?;
-            let run = self.engine().run(stage, &facts, passage(&letter, &structure)).await;
-            self.metrics().chain(stage, &run);
+            let run = self.run_chain(stage, &facts, passage(&letter, &structure)).await;
             let commit = Commit {
                 letter: letter.clone(),
                 header: structure.header().as_bytes().clone(),
@@ -72,6 +71,30 @@ impl Server {
                 ended => return ended,
             }
         }
+    }
+}
+
+impl Server {
+    /// Runs the chain of a stage, counts its cost, and holds the message if the steps that ran are not exactly those
+    /// that the policy declares (attack E5): a step that was left out by a fault must not go unnoticed.
+    pub(crate) async fn run_chain(&self, stage: Stage, facts: &Facts, passage: Passage) -> ChainRun {
+        let mut run = self.engine().run(stage, facts, passage).await;
+        self.metrics().chain(stage, &run);
+        let declared: Vec<&str> = match self.engine().policy().chain(stage, facts) {
+            Some(chain) => chain.steps.iter().map(|step| step.plugin.as_str()).collect(),
+            None => Vec::new(),
+        };
+        let ran: Vec<&str> = run.steps.iter().map(|step| step.plugin.as_str()).collect();
+        let complete = match run.outcome {
+            Outcome::Continue => ran == declared,
+            // Every other outcome ends the chain where it was given.
+            _ => declared.starts_with(&ran),
+        };
+        if !complete {
+            tracing::error!(%stage, ?declared, ?ran, "the steps that ran are not those that the policy declares");
+            run.outcome = Outcome::Hold("the steps that ran are not those that the policy declares".into());
+        }
+        run
     }
 }
 
@@ -118,7 +141,8 @@ impl Commit {
                     _ => apply::enqueue_for_delivery(tx, &result, self.life)?,
                 }
                 if self.waiting == Waiting::Session {
-                    let details = [("size", letter.content.len().to_string()), ("client-id", letter.origin.message_id.clone())];
+                    let details =
+                        [("size", letter.content.len().to_string()), ("client-id", letter.origin.message_id.clone())];
                     apply::log_event(tx, "accepted", &result, recipients(), &details)?;
                 }
             }

@@ -52,7 +52,10 @@ impl Handler for Reception {
         // PEC §5.2 and every provider's practice: who logged in is who sends.
         match path.mailbox() {
             Some(mailbox) if mailbox.key() == identity.to_ascii_lowercase() => Ok(()),
-            _ => Err(Failure::permanent(EnhancedCode::REFUSED, format!("You are logged in as {}, not as this sender", printable(identity)))),
+            _ => Err(Failure::permanent(
+                EnhancedCode::REFUSED,
+                format!("You are logged in as {}, not as this sender", printable(identity)),
+            )),
         }
     }
 
@@ -62,14 +65,21 @@ impl Handler for Reception {
             return match session.kind {
                 ListenerKind::Submission => Ok(()),
                 // RFC 5321 §7.3: never an open relay.
-                ListenerKind::Relay => Err(Failure::permanent(EnhancedCode::REFUSED, "Relaying denied: not a domain of this server")),
+                ListenerKind::Relay => {
+                    Err(Failure::permanent(EnhancedCode::REFUSED, "Relaying denied: not a domain of this server"))
+                }
             };
         };
-        if session.kind == ListenerKind::Relay && let Some(first) = transaction.recipients.first() {
+        if session.kind == ListenerKind::Relay
+            && let Some(first) = transaction.recipients.first()
+        {
             let other = self.server.domain_class(first.domain()).await.map_err(Failure::internal)?;
             if other != Some(class) {
                 // One chain runs for the whole transaction, so it cannot hold both kinds; the client comes again for the rest.
-                return Err(Failure::transient(EnhancedCode(4, 5, 3), "Certified and ordinary recipients need transactions of their own"));
+                return Err(Failure::transient(
+                    EnhancedCode(4, 5, 3),
+                    "Certified and ordinary recipients need transactions of their own",
+                ));
             }
         }
         // In a certified domain the delivery point says what became of the message, also that there is no such mailbox
@@ -77,7 +87,12 @@ impl Handler for Reception {
         if class == DomainClass::Certified {
             return Ok(());
         }
-        match self.server.mailbox_status(to, transaction.parameters.size.unwrap_or(0)).await.map_err(Failure::internal)? {
+        match self
+            .server
+            .mailbox_status(to, transaction.parameters.size.unwrap_or(0))
+            .await
+            .map_err(Failure::internal)?
+        {
             MailboxStatus::Present | MailboxStatus::Remote => Ok(()),
             MailboxStatus::Full => Err(Failure::transient(EnhancedCode(4, 2, 2), "The mailbox is full")),
             status => Err(undeliverable(status)),
@@ -118,7 +133,8 @@ impl Sink for Incoming {
             .map_err(Failure::internal)?
             .map_err(Failure::internal)?;
         // RFC 3463 §3.7: 5.6.0, other or undefined media error.
-        let structure = scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
+        let structure =
+            scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
         check_loop(&structure)?;
         let (content, structure) = with_message_id(&server, &session, content, structure).await?;
         let id = new_id();
@@ -171,7 +187,10 @@ fn origin(session: &SessionFacts, id: &str) -> Origin {
     let mut properties = BTreeMap::from([
         ("peer.ip".to_owned(), session.peer.ip().to_canonical().to_string()),
         ("session.id".to_owned(), session.id.clone()),
-        ("session.kind".to_owned(), if session.kind == ListenerKind::Submission { "submission" } else { "relay" }.to_owned()),
+        (
+            "session.kind".to_owned(),
+            if session.kind == ListenerKind::Submission { "submission" } else { "relay" }.to_owned(),
+        ),
         ("session.protocol".to_owned(), session.protocol().to_owned()),
     ]);
     if let Some(hello) = &session.hello {
@@ -216,7 +235,10 @@ impl Server {
         let authors = structure.header().addresses("from").unwrap_or_default();
         match authors.as_slice() {
             [one] if one.mailbox.eq_ignore_ascii_case(identity) => Ok(()),
-            _ => Err(Failure::permanent(EnhancedCode::REFUSED, "The From field must name the mailbox that you are logged in as, alone")),
+            _ => Err(Failure::permanent(
+                EnhancedCode::REFUSED,
+                "The From field must name the mailbox that you are logged in as, alone",
+            )),
         }
     }
 }

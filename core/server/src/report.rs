@@ -27,7 +27,8 @@ pub fn enqueue(
     let id = format!("{}.report.{:08x}", letter.id, fnv(recipient.as_bytes()));
     let message_id = format!("{id}@{hostname}");
     let header = &header[..header.len().min(HEADER_REPEATED_MAX as usize)];
-    let report = Report { hostname, message_id: &message_id, to, entry: &letter.id, header, at: (tx.now() / 1000) as i64 };
+    let report =
+        Report { hostname, message_id: &message_id, to, entry: &letter.id, header, at: (tx.now() / 1000) as i64 };
     let content = Rope::from_bytes(failure_report(&report, failed)?);
     let mut origin = Origin::internal("core");
     origin.message_id = message_id.clone();

@@ -7,8 +7,9 @@ use std::time::Duration;
 use sigillo_auth::{Credential, ServerSecret};
 use sigillo_delivery::{Courier, Router, Schedule};
 use sigillo_mail::{Domain, Mailbox};
-use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus};
+use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus, Services};
 use sigillo_store::{AccountState, DomainClass, Store, StoreError};
+use sigillo_trust::Directory;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError};
@@ -25,6 +26,7 @@ pub struct Server {
     store: Store,
     engine: Engine,
     courier: Courier,
+    directory: Arc<Directory>,
     schedule: Schedule,
     metrics: Metrics,
     secret: ServerSecret,
@@ -53,10 +55,12 @@ impl Server {
         let store = Store::open(&config.data_dir())?;
         let client_tls = tls::client(&config)?;
         let facilities = Arc::new(Facilities::load(&config, store.clone())?);
+        let directory = facilities.directory();
         let engine = load_engine(&config, facilities).await?;
         let router = Router::new(config.routes());
         Ok(Arc::new(Server {
             courier: Courier::new(config.hostname.clone(), router, client_tls),
+            directory,
             schedule: config.schedule(),
             metrics: Metrics::new().map_err(|error| StartError::System(error.to_string()))?,
             secret: server_secret(&store).await?,
@@ -115,6 +119,11 @@ impl Server {
         &self.courier
     }
 
+    /// The index of providers.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// When to try again.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
@@ -144,7 +153,10 @@ impl Server {
             Ok(credential) => Some(credential),
             Err(_) => {
                 // Attack I8: a record that cannot be read lets nobody in.
-                tracing::error!(account = account.address, "the credential of this account cannot be read; set a new password");
+                tracing::error!(
+                    account = account.address,
+                    "the credential of this account cannot be read; set a new password"
+                );
                 None
             }
         }))
@@ -179,7 +191,8 @@ pub async fn load_engine(config: &Config, facilities: Arc<Facilities>) -> Result
         tracing::warn!("{warning}");
     }
     let plugins = config.path(&config.plugins_dir);
-    let host = Host::new(HostOptions::new(config.data_dir().join("compiled"))).map_err(|error| StartError::System(error.to_string()))?;
+    let host = Host::new(HostOptions::new(config.data_dir().join("compiled")))
+        .map_err(|error| StartError::System(error.to_string()))?;
     Engine::load(host, policy, &plugins, facilities).await.map_err(mistakes)
 }
 

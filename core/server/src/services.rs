@@ -31,10 +31,18 @@ impl Facilities {
             }
             None => Anchors::none(),
         };
+        let anchors = match &trust.revocation_lists {
+            Some(path) => {
+                let path = config.path(path);
+                anchors.with_revocation_lists(&path).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?
+            }
+            None => anchors,
+        };
         let directory = match &trust.directory {
             Some(path) => {
                 let path = config.path(path);
-                Directory::from_ldif(&read_bytes(&path)?).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?
+                Directory::from_ldif(&read_bytes(&path)?)
+                    .map_err(|e| ConfigError(format!("{}: {e}", path.display())))?
             }
             None => Directory::empty(),
         };

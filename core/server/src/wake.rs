@@ -32,8 +32,14 @@ impl Server {
                     self.store().write(commit).await
                 }
                 other => {
-                    tracing::warn!(plugin = timer.plugin, key = timer.key, outcome = other.word(), "a wake-up did not end well; it comes again");
-                    let at = sigillo_store::commit::now() + self.schedule().wait(timer.attempts + 1, 0).as_millis() as u64;
+                    tracing::warn!(
+                        plugin = timer.plugin,
+                        key = timer.key,
+                        outcome = other.word(),
+                        "a wake-up did not end well; it comes again"
+                    );
+                    let at =
+                        sigillo_store::commit::now() + self.schedule().wait(timer.attempts + 1, 0).as_millis() as u64;
                     let commit = move |tx: &mut sigillo_store::Tx<'_>| {
                         apply::record(tx, &run, &passage)?;
                         tx.postpone_timer(&timer, at)

@@ -4,9 +4,9 @@ use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 use sigillo_mail::Mailbox;
 
+use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
-use crate::Millis;
 
 /// Folders that every account has from its first day, with their special use (RFC 6154).
 pub const FIRST_FOLDERS: [(&str, Option<&str>); 5] = [
@@ -101,9 +101,8 @@ impl Reader<'_> {
     /// Every domain, in order.
     pub fn domains(&self) -> Result<Vec<Domain>, StoreError> {
         let mut statement = self.db.prepare_cached("SELECT name, class FROM domains ORDER BY name")?;
-        let rows = statement.query_map([], |row| {
-            Ok(Domain { name: row.get(0)?, class: domain_class(&row.get::<_, String>(1)?) })
-        })?;
+        let rows = statement
+            .query_map([], |row| Ok(Domain { name: row.get(0)?, class: domain_class(&row.get::<_, String>(1)?) }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -179,7 +178,8 @@ impl Tx<'_> {
 
     fn change_account(&mut self, address: &str, column: &'static str, value: &str) -> Result<(), StoreError> {
         let key = address.to_ascii_lowercase();
-        let changed = self.db.execute(&format!("UPDATE accounts SET {column} = ?2 WHERE address = ?1"), [&key, value])?;
+        let changed =
+            self.db.execute(&format!("UPDATE accounts SET {column} = ?2 WHERE address = ?1"), [&key, value])?;
         if changed == 0 { Err(StoreError::NotFound(format!("mailbox {key}"))) } else { Ok(()) }
     }
 

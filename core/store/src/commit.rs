@@ -17,10 +17,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::Millis;
 use crate::error::StoreError;
 use crate::folders::FolderId;
 use crate::segments::{Appender, Segments, Spool};
-use crate::Millis;
 
 /// Jobs merged into one transaction at most: bounds how long the first of them waits.
 const BATCH_MAX: usize = 256;
@@ -109,9 +109,8 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Store, StoreError> {
         std::fs::create_dir_all(folder)?;
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"))?;
-        lock.try_lock().map_err(|_| {
-            StoreError::Invalid(format!("{} is in use by another server process", folder.display()))
-        })?;
+        lock.try_lock()
+            .map_err(|_| StoreError::Invalid(format!("{} is in use by another server process", folder.display())))?;
         Self::start(folder, Some(lock))
     }
 

@@ -10,9 +10,9 @@ use rusqlite::{OptionalExtension, params_from_iter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
-use crate::Millis;
 
 /// An event to be appended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,7 +179,8 @@ impl Reader<'_> {
                 fault: Some(Fault { sequence, problem: problem.to_owned() }),
             };
             if sequence != records + 1 {
-                let missing = format!("records {} to {} are missing before it", records + 1, sequence.saturating_sub(1));
+                let missing =
+                    format!("records {} to {} are missing before it", records + 1, sequence.saturating_sub(1));
                 return Ok(fault(&missing));
             }
             if chain(&previous, &text)[..] != hash[..] {

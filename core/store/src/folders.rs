@@ -5,10 +5,10 @@
 
 use rusqlite::{OptionalExtension, Row};
 
+use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
 use crate::messages::MessageId;
-use crate::Millis;
 
 /// Folders of one account at most: bounds what a client can make grow.
 pub const FOLDERS_MAX: u64 = 10_000;
@@ -152,7 +152,8 @@ pub fn is_folder_name(name: &str) -> bool {
 
 fn flags_text(flags: &[String]) -> Result<String, StoreError> {
     let good = |flag: &String| {
-        (1..=FLAG_LENGTH_MAX).contains(&flag.len()) && flag.bytes().all(|b| b.is_ascii_graphic() && !b"(){%*\"]".contains(&b))
+        (1..=FLAG_LENGTH_MAX).contains(&flag.len())
+            && flag.bytes().all(|b| b.is_ascii_graphic() && !b"(){%*\"]".contains(&b))
     };
     if flags.len() > FLAGS_MAX || !flags.iter().all(good) {
         return Err(StoreError::Invalid("a flag is malformed, or there are too many".into()));
@@ -183,11 +184,11 @@ impl Tx<'_> {
         // A name used before must not get an old UIDVALIDITY: it comes from the clock and never goes back.
         let last: i64 =
             self.db.query_row("SELECT COALESCE(MAX(uid_validity), 0) FROM folders", [], |row| row.get(0))?;
-        let removed: i64 = self
-            .db
-            .query_row("SELECT COALESCE(MAX(CAST(value AS INTEGER)), 0) FROM meta WHERE name = 'uid_validity'", [], |row| {
-                row.get(0)
-            })?;
+        let removed: i64 = self.db.query_row(
+            "SELECT COALESCE(MAX(CAST(value AS INTEGER)), 0) FROM meta WHERE name = 'uid_validity'",
+            [],
+            |row| row.get(0),
+        )?;
         let uid_validity = ((self.now / 1000) as i64).max(last + 1).max(removed + 1);
         self.db.execute(
             "INSERT INTO folders (account, name, uid_validity, special_use) VALUES (?1, ?2, ?3, ?4)",
@@ -337,9 +338,7 @@ impl Tx<'_> {
         let mut removed = Vec::new();
         for &uid in uids {
             let Some(item) = self.reader().item(folder, uid)? else { continue };
-            self.db
-                .prepare_cached("DELETE FROM items WHERE folder = ?1 AND uid = ?2")?
-                .execute((folder.0, uid))?;
+            self.db.prepare_cached("DELETE FROM items WHERE folder = ?1 AND uid = ?2")?.execute((folder.0, uid))?;
             self.db
                 .prepare_cached("UPDATE accounts SET used = MAX(0, used - ?2) WHERE address = ?1")?
                 .execute((account, item.size as i64))?;

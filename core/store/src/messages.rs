@@ -16,12 +16,15 @@ impl Tx<'_> {
         let ranges = self.appender.persist(content)?;
         let list: Vec<(u64, u64, u64)> = ranges.iter().map(|r| (r.file, r.offset, r.length)).collect();
         let text = serde_json::to_string(&list).map_err(|e| StoreError::Invalid(e.to_string()))?;
-        self.db
-            .prepare_cached("INSERT INTO messages (size, ranges, created) VALUES (?1, ?2, ?3)")?
-            .execute((content.len() as i64, text, self.now as i64))?;
+        self.db.prepare_cached("INSERT INTO messages (size, ranges, created) VALUES (?1, ?2, ?3)")?.execute((
+            content.len() as i64,
+            text,
+            self.now as i64,
+        ))?;
         let id = MessageId(self.db.last_insert_rowid());
-        let mut statement =
-            self.db.prepare_cached("INSERT INTO message_files (message, file) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+        let mut statement = self
+            .db
+            .prepare_cached("INSERT INTO message_files (message, file) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
         for range in &ranges {
             statement.execute((id.0, range.file as i64))?;
         }

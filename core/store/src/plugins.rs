@@ -2,9 +2,9 @@
 
 use rusqlite::OptionalExtension;
 
+use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
-use crate::Millis;
 
 /// Longest key of plugin state and timers, octets.
 pub const KEY_MAX: usize = 512;
@@ -169,9 +169,11 @@ impl Tx<'_> {
 
     /// Keeps the record of a step, JSON.
     pub fn record_step(&mut self, passage: &str, record: &str) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached("INSERT INTO steps (passage, at, record) VALUES (?1, ?2, ?3)")?
-            .execute((passage, self.now as i64, record))?;
+        self.db.prepare_cached("INSERT INTO steps (passage, at, record) VALUES (?1, ?2, ?3)")?.execute((
+            passage,
+            self.now as i64,
+            record,
+        ))?;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! Messages kept from their recipients.
 
+use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
 use crate::messages::MessageId;
-use crate::Millis;
 
 /// A message in quarantine.
 #[derive(Debug, Clone, serde::Serialize)]

@@ -7,10 +7,10 @@ use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 use sigillo_mail::{Mailbox, ReversePath};
 
+use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
 use crate::messages::MessageId;
-use crate::Millis;
 
 /// Name of an entry; the same in the log, the trace field and the evidence.
 pub type EntryId = String;
@@ -271,7 +271,9 @@ impl Tx<'_> {
     pub fn mark_filed(&mut self, recipient: i64) -> Result<(), StoreError> {
         let changed = self
             .db
-            .prepare_cached("UPDATE recipients SET state = 'filed', due = ?2, attempts = 0 WHERE id = ?1 AND state = 'pending'")?
+            .prepare_cached(
+                "UPDATE recipients SET state = 'filed', due = ?2, attempts = 0 WHERE id = ?1 AND state = 'pending'",
+            )?
             .execute((recipient, self.now as i64))?;
         if changed == 0 {
             return Err(StoreError::Conflict(format!("recipient {recipient}")));

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::BytesMut;
-use sigillo_mail::{Range, Rope, Segment, Source};
 use sha2::{Digest, Sha256};
+use sigillo_mail::{Range, Rope, Segment, Source};
 
 /// Octets before the bytes of a record: magic (8), length (8, big endian), SHA-256 (32).
 pub const HEADER: u64 = 48;

@@ -239,7 +239,9 @@ async fn renaming_takes_the_folders_below_along() {
     store.write(|tx| tx.add_folder("ada@alfa.example", "à/b/c", None)).await.unwrap();
     store.write(|tx| tx.add_folder("ada@alfa.example", "àx", None)).await.unwrap();
     store.write(|tx| tx.rename_folder("ada@alfa.example", "à", "z/y")).await.unwrap();
-    let names = |r: &sigillo_store::Reader<'_>| Ok(r.folders("ada@alfa.example")?.into_iter().map(|f| f.name).collect::<Vec<_>>());
+    let names = |r: &sigillo_store::Reader<'_>| {
+        Ok(r.folders("ada@alfa.example")?.into_iter().map(|f| f.name).collect::<Vec<_>>())
+    };
     let names = store.read(names).await.unwrap();
     for want in ["z", "z/y", "z/y/b", "z/y/b/c", "àx"] {
         assert!(names.iter().any(|name| name == want), "{want} in {names:?}");

@@ -152,7 +152,10 @@ async fn list(store: &Store, json: bool) -> Result<(), CommandError> {
     for account in &accounts {
         let state = if account.state == AccountState::Active { "active" } else { "disabled" };
         let made = instant(account.created);
-        say(&format!("{:<40} {state:<8} {:>14} of {:>14} octets  since {made}", account.address, account.used, account.quota))?;
+        say(&format!(
+            "{:<40} {state:<8} {:>14} of {:>14} octets  since {made}",
+            account.address, account.used, account.quota
+        ))?;
     }
     Ok(())
 }

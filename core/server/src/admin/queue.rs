@@ -8,7 +8,9 @@ use sigillo_store::{Entry, Store};
 use super::{CommandError, instant, say, say_json};
 
 #[derive(Subcommand)]
-#[command(after_help = "Examples:\n  sigillo queue list\n  sigillo queue list --json | jq '.[].recipients[].reply'\n  sigillo queue release 019a5b.77")]
+#[command(
+    after_help = "Examples:\n  sigillo queue list\n  sigillo queue list --json | jq '.[].recipients[].reply'\n  sigillo queue release 019a5b.77"
+)]
 pub enum QueueCommand {
     /// Print what waits, the oldest first.
     List {

@@ -58,7 +58,10 @@ pub async fn log(store: &Store, command: LogCommand) -> Result<(), CommandError>
                 say_json(&verified)?;
             } else {
                 match &verified.fault {
-                    None => say(&format!("{} records, the chain is whole; its head is {}", verified.records, verified.head))?,
+                    None => say(&format!(
+                        "{} records, the chain is whole; its head is {}",
+                        verified.records, verified.head
+                    ))?,
                     Some(fault) => say(&format!("record {} is at fault: {}", fault.sequence, fault.problem))?,
                 }
             }
@@ -96,7 +99,11 @@ fn print(record: &Record) -> Result<(), CommandError> {
 
 /// A day or an instant; a day at the end of a period is meant whole.
 fn when(text: &str, end: bool) -> Result<Millis, CommandError> {
-    let bad = || CommandError::Usage(format!("'{text}' is neither a day such as 2026-01-31 nor an instant such as 2026-01-31T10:00:00Z"));
+    let bad = || {
+        CommandError::Usage(format!(
+            "'{text}' is neither a day such as 2026-01-31 nor an instant such as 2026-01-31T10:00:00Z"
+        ))
+    };
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(at.as_millisecond().max(0) as Millis);
     }
