@@ -11,7 +11,7 @@ pub fn compare(words: &[String]) -> Result<(), Problem> {
         machine::ensure(needs)?;
     }
     println!("building the server in release mode");
-    run::shown(run::cargo().args(["build", "--quiet", "--release", "--package", "sigillo-server"]))?;
+    run::shown(run::cargo().args(["build", "--quiet", "--release", "--workspace", "--bin", "sigillo"]))?;
     let mut script = Command::new("python3");
     script.arg("-B").arg(run::root().join("core/xtask/compare.py")).args(words);
     script.env("SIGILLO", run::target().join("release/sigillo"));
