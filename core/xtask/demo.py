@@ -149,12 +149,12 @@ def walk(folder, once):
         done("")
         verify(pair, original, found)
         tell(pair, original, began, found)
-        advise(pair, not once)
-        if not once:
-            try:
+        try:
+            advise(pair, not once)
+            if not once:
                 hold(pair)
-            except KeyboardInterrupt:
-                print("\nstopping")
+        except KeyboardInterrupt:
+            print("\nstopping")
     print("Both providers have stopped.")
 
 

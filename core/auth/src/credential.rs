@@ -9,10 +9,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{CustomizedPasswordHasher, PasswordVerifier};
-use argon2::{Argon2, Params};
+use argon2::password_hash::CustomizedPasswordHasher;
+use argon2::{Algorithm, Argon2, Params, Version};
+use subtle::ConstantTimeEq;
 
 use crate::base64;
+use crate::memory;
 use crate::scram::Keys;
 
 /// Memory of one Argon2id computation, KiB: 19 MiB, the smallest that OWASP's password storage guide names. Logins
@@ -87,17 +89,27 @@ impl Credential {
         if password.is_empty() || password.len() > PASSWORD_MAX {
             return false;
         }
-        // The comparison inside is constant-time (`password_hash::phc::Output`).
-        match bounded_hash(&self.argon2) {
-            Some(hash) => Argon2::default().verify_password(password.as_bytes(), &hash).is_ok(),
-            None => false,
-        }
+        bounded_hash(&self.argon2).is_some_and(|hash| matches(&hash, password).unwrap_or(false))
     }
 
     /// The SCRAM keys, if the record has them.
     pub(crate) fn scram(&self) -> Option<&Keys> {
         self.scram.as_ref()
     }
+}
+
+/// Whether the hash is that of `password`; none where it cannot be computed.
+fn matches(hash: &PasswordHash, password: &str) -> Option<bool> {
+    let (salt, expected) = (hash.salt?, hash.hash?);
+    let params = Params::try_from(hash).ok()?;
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+    let blocks = params.block_count();
+    let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
+    let mut computed = vec![0; expected.len()];
+    memory::with_blocks(blocks, |memory| {
+        argon2.hash_password_into_with_memory(password.as_bytes(), &salt, &mut computed, memory).ok()
+    })?;
+    Some(computed.ct_eq(expected.as_bytes()).into())
 }
 
 /// The PHC string, if it is Argon2id at a cost that this machine can bear.

@@ -13,6 +13,7 @@
 
 pub mod base64;
 pub mod credential;
+mod memory;
 pub mod sasl;
 mod scram;
 

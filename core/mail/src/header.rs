@@ -138,8 +138,12 @@ impl HeaderSection {
         Field { name, value, whole, offset: start }
     }
 
-    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Field<'a>> {
-        self.fields().filter(move |f| f.name.eq_ignore_ascii_case(name))
+    /// Names are compared as octets: chains of plugins look up fields by the hundred.
+    fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = Field<'a>> {
+        let is_named = move |span: &&Span| {
+            self.raw[span.start as usize..span.name_end as usize].eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.fields.iter().filter(is_named).map(|span| self.field(span))
     }
 
     /// How many fields have this name, without regard to case.
@@ -149,8 +153,7 @@ impl HeaderSection {
 
     /// The raw value of the `index`-th field of that name from the top, as [`Field::value`].
     pub fn raw(&self, name: &str, index: usize) -> Option<&[u8]> {
-        let field = self.fields().filter(|f| f.name.eq_ignore_ascii_case(name)).nth(index)?;
-        Some(field.value)
+        self.named(name).nth(index).map(|field| field.value)
     }
 
     /// The same unfolded and decoded ([RFC 2047]). A field over [`DECODED_FIELD_MAX`] is unfolded only.

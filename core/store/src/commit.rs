@@ -8,6 +8,7 @@
 //! A failed sync is final. What the kernel did with the pages is unknown then, so the store refuses every later write
 //! until a restart reads back what the disk really has.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -35,7 +36,7 @@ const CHANGES_KEPT: usize = 4096;
 /// Version of `schema.sql`.
 const SCHEMA_VERSION: &str = "1";
 
-type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
 
 /// The store. Cheap to clone; the committer ends when the last clone is dropped.
@@ -84,6 +85,12 @@ impl Tx<'_> {
     /// The same rows as a reader would see them, with this job's own changes.
     pub fn reader(&self) -> Reader<'_> {
         Reader { db: self.db }
+    }
+
+    /// Runs a statement of a test that brings the database into a state that is hard to reach from outside.
+    #[doc(hidden)]
+    pub fn execute_for_test(&mut self, statement: &str) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch(statement)?)
     }
 
     pub(crate) fn touch_folder(&mut self, folder: FolderId) {
@@ -168,14 +175,11 @@ impl Store {
             let ok = result.is_ok();
             let finish: Finish = Box::new(move |committed| {
                 // A caller that went away is told nothing; the change is durable all the same.
-                let _ = answer.send(match committed {
-                    Ok(()) => result,
-                    Err(why) => Err(StoreError::Stopped(why)),
-                });
+                let _ = answer.send(committed.and(result));
             });
             (ok, finish)
         });
-        let gone = || StoreError::Stopped("the committer ended".into());
+        let gone = || StoreError::Stopped("the committer takes no more".into());
         self.jobs.send(job).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
@@ -303,33 +307,53 @@ struct Committer {
 
 impl Committer {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+        let mut arrived = Vec::with_capacity(BATCH_MAX);
+        let mut batch = VecDeque::with_capacity(BATCH_MAX);
+        // What an undone transaction did not come to is left in the batch.
+        while !batch.is_empty() || queue.blocking_recv_many(&mut arrived, BATCH_MAX) > 0 {
+            batch.extend(arrived.drain(..));
             let mut touched = Touched::default();
             let mut waiting = Vec::with_capacity(batch.len());
             let result = match &self.stopped {
-                Some(why) => Err(StoreError::Stopped(why.clone())),
-                None => self.commit(batch.drain(..), &mut waiting, &mut touched),
+                Some(why) => {
+                    batch.clear();
+                    Err(StoreError::Stopped(why.clone()))
+                }
+                None => self.commit(&mut batch, &mut waiting, &mut touched),
             };
-            batch.clear();
             match result {
                 Ok(()) => {
                     waiting.into_iter().for_each(|finish| finish(Ok(())));
                     self.tell(touched);
                 }
                 Err(error) => {
-                    let why = error.to_string();
-                    tracing::error!(error = %why, "commit failed: no message is acknowledged until a restart");
-                    waiting.into_iter().for_each(|finish| finish(Err(why.clone())));
-                    self.stopped.get_or_insert(why);
+                    if waiting.is_empty() {
+                        batch.clear(); // not even begun: trying again at once would only spin
+                    }
+                    self.undo(&error, waiting);
                 }
             }
         }
     }
 
+    /// Nothing of the batch remains. What failed before the sync is forgotten (another process held the database, the
+    /// disk is full); a sync that failed stops the store.
+    fn undo(&mut self, error: &StoreError, waiting: Vec<Finish>) {
+        let why = error.to_string();
+        let undone = self.db.is_autocommit() || self.db.execute_batch("ROLLBACK").is_ok();
+        if matches!(error, StoreError::Stopped(_)) || !undone {
+            tracing::error!(error = %why, "commit failed: no message is acknowledged until a restart");
+            self.stopped.get_or_insert_with(|| why.clone());
+            waiting.into_iter().for_each(|finish| finish(Err(StoreError::Stopped(why.clone()))));
+        } else {
+            tracing::error!(error = %why, "a batch of changes could not be made and was undone");
+            waiting.into_iter().for_each(|finish| finish(Err(StoreError::Undone(why.clone()))));
+        }
+    }
+
     fn commit(
         &mut self,
-        batch: impl Iterator<Item = Job>,
+        batch: &mut VecDeque<Job>,
         waiting: &mut Vec<Finish>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
@@ -339,12 +363,13 @@ impl Committer {
         };
         let before = self.shared;
         self.db.execute_batch("BEGIN IMMEDIATE")?;
-        for job in batch {
+        while let Some(job) = batch.pop_front() {
             self.db.execute_batch("SAVEPOINT job")?;
             let mut tx = Tx { db: &self.db, appender: &mut appender, now: now(), touched };
             let (ok, finish) = job(&mut tx);
-            self.db.execute_batch(if ok { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
             waiting.push(finish);
+            // A full disk takes the whole transaction with it: then the savepoint is gone, and this fails.
+            self.db.execute_batch(if ok { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
         }
         if self.exclusive && before != Some(appender.number()) {
             self.shared = Some(appender.number());
@@ -352,10 +377,13 @@ impl Committer {
         }
         touched.dead_files = still_unnamed(&self.db, &touched.dead_files)?;
         // Content first: a row may name only bytes that are on disk.
-        appender.sync()?;
-        self.db.execute_batch("COMMIT")?;
+        let synced = appender.sync().map_err(StoreError::from);
+        let committed = synced.and_then(|()| Ok(self.db.execute_batch("COMMIT")?));
         self.appender = Some(appender);
-        Ok(())
+        committed.map_err(|error| match error {
+            StoreError::Database(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => error.into(),
+            error => StoreError::Stopped(error.to_string()),
+        })
     }
 
     fn tell(&self, mut touched: Touched) {

@@ -27,6 +27,9 @@ pub enum StoreError {
     /// A record in the store cannot be read back.
     #[error("damaged record: {0}")]
     Damaged(String),
+    /// The transaction of which this was a part could not be made; nothing of it remains, and it may work later.
+    #[error("the change was undone: {0}")]
+    Undone(String),
     /// An earlier commit failed on the disk: nothing is acknowledged until a restart, because what a failed sync left
     /// behind is unknown.
     #[error("the store stopped after a failed commit: {0}")]

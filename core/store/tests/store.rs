@@ -118,6 +118,7 @@ async fn content_goes_with_its_last_user_and_unfinished_content_at_once() {
     assert_eq!(segment_files(folder.path()), with_content, "the other recipient still needs it");
     let second = recipients[1].id;
     store.write(move |tx| tx.settle("e", second)).await.unwrap();
+    store.write(|_| Ok(())).await.unwrap(); // files go after the answer and before the next commit
     assert_eq!(segment_files(folder.path()), with_content - 1);
     assert!(store.read(|r| r.entry("e")).await.unwrap().is_none());
 }
@@ -314,4 +315,27 @@ async fn a_damaged_entry_is_an_error_of_that_entry_only() {
     assert!(matches!(store.read(|r| r.entry("one")).await, Err(StoreError::Damaged(_))));
     assert!(store.read(|r| r.entry("two")).await.unwrap().is_some());
     assert_eq!(store.read(|r| r.due_entries(u64::MAX / 2, 10)).await.unwrap().len(), 2);
+}
+
+/// Attack S2: a full disk is an error of what did not fit, never a 250; with room again the store goes on.
+#[tokio::test]
+async fn a_database_that_cannot_grow_refuses_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 1000).await;
+    let limit = |pages: &'static str| {
+        move |tx: &mut Tx<'_>| tx.execute_for_test(&format!("PRAGMA max_page_count = {pages}"))
+    };
+    store.write(limit("1")).await.unwrap();
+    let mut refused = 0;
+    for _ in 0..200 {
+        let long = NewEvent { subject: "x".repeat(20_000), ..event("a") };
+        if let Err(error) = store.write(move |tx| tx.append_evidence(long)).await {
+            assert!(!matches!(error, StoreError::Stopped(_)), "{error}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "the limit never bit");
+    store.write(limit("1000000")).await.unwrap();
+    store.write(|tx| tx.append_evidence(event("b"))).await.unwrap();
+    assert_eq!(store.read(|r| r.verify_evidence()).await.unwrap().fault, None);
 }

@@ -49,3 +49,28 @@ impl Arguments {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+
+    fn parsed(line: &str) -> Arguments {
+        Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap()
+    }
+
+    #[test]
+    fn values_and_flags_are_taken_out_and_the_rest_is_refused() {
+        let mut arguments = parsed("--once --dir=x --base-port 42 --tpyo");
+        assert!(arguments.flag("--once"));
+        assert!(!arguments.flag("--force"));
+        assert_eq!(arguments.value::<String>("--dir").unwrap().as_deref(), Some("x"));
+        assert_eq!(arguments.value::<u16>("--base-port").unwrap(), Some(42));
+        assert!(arguments.finish().unwrap_err().0.contains("--tpyo"));
+    }
+
+    #[test]
+    fn a_value_that_is_missing_or_wrong_is_said() {
+        assert!(parsed("--base-port").value::<u16>("--base-port").is_err());
+        assert!(parsed("--base-port 99999").value::<u16>("--base-port").is_err());
+    }
+}

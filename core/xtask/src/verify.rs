@@ -21,7 +21,7 @@ pub fn verify() -> Result<(), Problem> {
     }
     machine::ensure_rust_tools()?;
     let mut tally = Tally { passed: 0, failed: Vec::new() };
-    tally.check("format", || run::shown(run::cargo().args(["fmt", "--all", "--check"])));
+    tally.check("format", || run::shown(run::cargo().args(["fmt", "--all", "--", "--check", "-l"])));
     tally.check("guests", || guests::build(&[]));
     tally.check("lints", lints);
     tally.check("server", || demo::build_server().map(|_| ()));
@@ -82,7 +82,7 @@ impl Tally {
             command.env("CARGO_TARGET_DIR", run::target().join("plugin-tests"));
             run::shown(&mut command)
         };
-        self.check(&format!("plugin {name}: format"), || cargo(&["fmt"], &["--check"]));
+        self.check(&format!("plugin {name}: format"), || cargo(&["fmt"], &["--", "--check", "-l"]));
         self.check(&format!("plugin {name}: lints"), || {
             cargo(&["clippy", "--quiet", "--all-targets"], &["--", "-D", "warnings"])
         });

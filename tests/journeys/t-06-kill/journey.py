@@ -1,7 +1,7 @@
 """Whatever dies when: every message that was accepted has exactly one acceptance receipt, one delivered envelope and
 one delivery receipt, and nothing exists twice.
 
-One of the two servers is killed (SIGKILL) at a random moment, a hundred times, while clients submit.
+One of the two servers, or both, is killed (SIGKILL) at a random moment, a hundred times, while clients submit.
 
     SEED=…  the same moments again (as far as the machine allows)     KILLS=…  another number of times
 """
@@ -102,10 +102,12 @@ def journey():
         for client in clients:
             client.start()
         for number in range(KILLS):
-            victim = chance.choice([pair.alfa, pair.beta])
+            victims = chance.choice([[pair.alfa], [pair.beta], [pair.alfa, pair.beta]])
             time.sleep(chance.uniform(0.0, 0.6))
-            victim.kill()
-            victim.start()
+            for victim in victims:
+                victim.kill()
+            for victim in victims:
+                victim.start()
             if (number + 1) % 20 == 0:
                 print(f"  {number + 1} kills, {sum(len(client.accepted) for client in clients)} messages accepted", flush=True)
         stop.set()
