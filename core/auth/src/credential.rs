@@ -8,8 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::CustomizedPasswordHasher;
+use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, Version};
 use subtle::ConstantTimeEq;
 

@@ -281,7 +281,7 @@ impl Config {
 
     /// A path of the file, relative to its folder.
     pub fn path(&self, path: &Path) -> PathBuf {
-        self.base.join(path)
+        self.base.join(path).components().collect()
     }
 
     /// The folder of the store.

@@ -381,7 +381,9 @@ impl Committer {
         let committed = synced.and_then(|()| Ok(self.db.execute_batch("COMMIT")?));
         self.appender = Some(appender);
         committed.map_err(|error| match error {
-            StoreError::Database(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => error.into(),
+            StoreError::Database(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                error.into()
+            }
             error => StoreError::Stopped(error.to_string()),
         })
     }

@@ -322,9 +322,8 @@ async fn a_damaged_entry_is_an_error_of_that_entry_only() {
 async fn a_database_that_cannot_grow_refuses_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_account(folder.path(), 1000).await;
-    let limit = |pages: &'static str| {
-        move |tx: &mut Tx<'_>| tx.execute_for_test(&format!("PRAGMA max_page_count = {pages}"))
-    };
+    let limit =
+        |pages: &'static str| move |tx: &mut Tx<'_>| tx.execute_for_test(&format!("PRAGMA max_page_count = {pages}"));
     store.write(limit("1")).await.unwrap();
     let mut refused = 0;
     for _ in 0..200 {

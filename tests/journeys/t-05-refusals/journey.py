@@ -37,7 +37,7 @@ def ordinary(pair):
     harness.check("Per conto di: mario@ordinaria.example" in header["From"], "on behalf of its sender")
     harness.check(b"daticert.xml" not in content, "without certification data")
     whole = harness.part_bytes(content, "postacert.eml")
-    harness.check(whole.endswith(sent), "with the whole message as it came, byte for byte")
+    harness.equal(harness.sha256(whole), harness.sha256(sent), "with the whole message as it came, byte for byte")
 
 
 def not_accepted(pair):

@@ -69,7 +69,7 @@ pub async fn check(path: &Path, json: bool) -> Result<(), CommandError> {
         say(&format!("{}: no mistakes", path.display()))?;
     } else {
         say(&checks::print(&findings))?;
-        say(&format!("\n{errors} errors, {} warnings", findings.len() - errors))?;
+        say(&format!("\nerrors: {errors}, warnings: {}", findings.len() - errors))?;
     }
     if errors > 0 { Err(CommandError::ConfigFound) } else { Ok(()) }
 }
