@@ -70,7 +70,7 @@ policy: ./policy.yaml
 listeners:
   - {{ protocol: relay, address: "127.0.0.1:{0}", tls: starttls }}
 tls: {{ certificate: tls.pem, key: tls.key }}
-log: {{ level: warn }}
+log: {{ level: "warn,sigillo_server::server=info" }}
 """
 
 

@@ -101,7 +101,11 @@ class Server:
             # A session of its own: Ctrl-C is for us, who then stop the servers in order.
             more = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
             self.process = subprocess.Popen(command, **more)
-        wait_for(lambda: self._ready(seen), f"{self.folder.name} to be ready", READY_SECONDS, 0.02)
+        try:
+            wait_for(lambda: self._ready(seen), f"{self.folder.name} to be ready", READY_SECONDS, 0.02)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _ready(self, seen):

@@ -198,3 +198,29 @@ fn documents_have_a_title_and_decisions_their_parts() {
     }
     expect_none("documents", found);
 }
+
+/// The contract is what strangers build on: everything in it is explained.
+#[test]
+fn every_item_of_the_plugin_contract_is_documented() {
+    let keywords = ["interface ", "record ", "variant ", "enum ", "resource ", "world "];
+    let is_item = |line: &str| {
+        keywords.iter().any(|keyword| line.starts_with(keyword))
+            || line.contains(": func(")
+            || line.contains(": static func(")
+            || line.starts_with("constructor(")
+            || (line.ends_with(',') && !line.starts_with("///"))
+    };
+    let mut found = Vec::new();
+    for path in files("wit").into_iter().filter(|path| path.ends_with(".wit")) {
+        let (text, mut before) = (text(&path), "");
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if is_item(line) && !before.starts_with("///") {
+                found.push(format!("{path}:{} {line}", number + 1));
+            }
+            if !line.is_empty() && !line.starts_with('@') {
+                before = line;
+            }
+        }
+    }
+    expect_none("not documented", found);
+}
