@@ -21,11 +21,11 @@ impl Server {
     pub(crate) async fn deliver_here(&self, work: &Work, recipient: &Recipient) -> Result<(), StoreError> {
         let (mut tries, mut full) = (0, false);
         loop {
-            let status = match self.mailbox_status(&recipient.address, work.letter.content.len()).await? {
+            let status = match self.mailbox_status(&recipient.address, work.letter.content.len())? {
                 MailboxStatus::Present if full => MailboxStatus::Full,
                 status => status,
             };
-            let facts = self.recipient_facts(&work.letter, recipient, status.word()).await?;
+            let facts = self.recipient_facts(&work.letter, recipient, status.word())?;
             let passage = self.delivery_passage(work, recipient, status.word());
             let run = self.run_chain(Stage::Delivery, &facts, passage).await;
             let filing = Filing {
@@ -59,7 +59,7 @@ impl Server {
 
     /// The `stored` chain, after the commit that filed the message.
     pub(crate) async fn after_filing(&self, work: &Work, recipient: &Recipient) -> Result<(), StoreError> {
-        let facts = self.recipient_facts(&work.letter, recipient, "filed").await?;
+        let facts = self.recipient_facts(&work.letter, recipient, "filed")?;
         let passage = self.delivery_passage(work, recipient, "filed");
         let run = self.run_chain(Stage::Stored, &facts, passage).await;
         let Work { entry, letter, structure } = work;
@@ -187,7 +187,7 @@ impl Server {
         recipient: &Recipient,
         ended: &Ended<'_>,
     ) -> Result<ChainRun, StoreError> {
-        let facts = self.recipient_facts(letter, recipient, ended.status).await?;
+        let facts = self.recipient_facts(letter, recipient, ended.status)?;
         let mut properties = letter.origin.properties.clone();
         let mut set = |name: &str, value: Option<String>| {
             if let Some(value) = value {

@@ -118,15 +118,11 @@ impl Server {
     }
 
     async fn load_work(&self, id: &str) -> Result<Option<Work>, StoreError> {
-        let name = id.to_owned();
-        let found = self
-            .store()
-            .read(move |r| {
-                let Some(entry) = r.entry(&name)? else { return Ok(None) };
-                let content = r.message(entry.message)?;
-                Ok(Some((entry, content)))
-            })
-            .await?;
+        let found = self.store().look(|r| {
+            let Some(entry) = r.entry(id)? else { return Ok(None) };
+            let content = r.message(entry.message)?;
+            Ok(Some((entry, content)))
+        })?;
         let Some((entry, content)) = found else { return Ok(None) };
         let damaged = |error: String| StoreError::Damaged(format!("queue entry {id}: {error}"));
         let origin: Origin = serde_json::from_str(&entry.arrival).map_err(|error| damaged(error.to_string()))?;
@@ -167,9 +163,11 @@ impl Server {
         let due = |recipient: &&Recipient| recipient.state != RecipientState::Held && recipient.due <= now;
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
         for recipient in work.entry.recipients.iter().filter(due) {
-            let domain = recipient.address.domain().clone();
-            let local = self.store().read(move |r| r.domain(domain.as_str())).await?.is_some();
-            if local { here.push(recipient) } else { elsewhere.push(recipient) }
+            if self.domain_class(recipient.address.domain())?.is_some() {
+                here.push(recipient)
+            } else {
+                elsewhere.push(recipient)
+            }
         }
         for recipient in here {
             if recipient.state == RecipientState::Filed {

@@ -10,7 +10,7 @@ use crate::server::Server;
 
 impl Server {
     /// At `access` and `reception`.
-    pub(crate) async fn letter_facts(&self, letter: &Letter) -> Result<Facts, StoreError> {
+    pub(crate) fn letter_facts(&self, letter: &Letter) -> Result<Facts, StoreError> {
         let mut facts = common_facts(letter);
         let own = match &letter.origin.identity {
             Some(identity) if letter.origin.arrival() == sigillo_plugin::Arrival::Submission => {
@@ -24,7 +24,7 @@ impl Server {
             // The recipients of one transaction are of one class: the session and the queue see to it.
             _ => letter.recipients.first().cloned(),
         };
-        if let Some(class) = self.class_of(own.as_ref()).await? {
+        if let Some(class) = self.class_of(own.as_ref())? {
             facts.set("domain.class", class.as_str()).set("mailbox.class", class.as_str());
         }
         facts
@@ -42,16 +42,16 @@ impl Server {
 
     /// At `delivery`, `stored` and `outcome`. The class is the recipient's where it is ours, else the sender's: on whose
     /// behalf the stage runs.
-    pub(crate) async fn recipient_facts(
+    pub(crate) fn recipient_facts(
         &self,
         letter: &Letter,
         recipient: &Recipient,
         status: &str,
     ) -> Result<Facts, StoreError> {
         let mut facts = common_facts(letter);
-        let class = match self.class_of(Some(&recipient.address)).await? {
+        let class = match self.class_of(Some(&recipient.address))? {
             Some(class) => Some(class),
-            None => self.class_of(letter.reverse_path.mailbox()).await?,
+            None => self.class_of(letter.reverse_path.mailbox())?,
         };
         if let Some(class) = class {
             facts.set("domain.class", class.as_str()).set("mailbox.class", class.as_str());
@@ -64,9 +64,9 @@ impl Server {
         Ok(facts)
     }
 
-    async fn class_of(&self, mailbox: Option<&Mailbox>) -> Result<Option<DomainClass>, StoreError> {
+    fn class_of(&self, mailbox: Option<&Mailbox>) -> Result<Option<DomainClass>, StoreError> {
         match mailbox {
-            Some(mailbox) => self.domain_class(mailbox.domain()).await,
+            Some(mailbox) => self.domain_class(mailbox.domain()),
             None => Ok(None),
         }
     }

@@ -83,15 +83,14 @@ pub struct Letter {
     pub content: Rope,
 }
 
-impl Letter {
-    /// Parses the structure, off the threads that serve sockets when the message is large.
-    pub async fn structure(&self, source: std::sync::Arc<dyn Source>) -> Result<Structure, String> {
-        parse(self.content.clone(), source).await
-    }
-}
+/// Messages up to this many octets are parsed at once: that takes less time than handing them to another thread.
+const PARSED_AT_ONCE: u64 = 128 * 1024;
 
 /// Parses a message's structure, off the threads that serve sockets when it is large.
 pub async fn parse(content: Rope, source: std::sync::Arc<dyn Source>) -> Result<Structure, String> {
+    if content.len() <= PARSED_AT_ONCE {
+        return Structure::parse(&content, source.as_ref()).map_err(|error| error.to_string());
+    }
     let work = move || Structure::parse(&content, source.as_ref()).map_err(|error| error.to_string());
     tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
 }

@@ -53,7 +53,7 @@ impl Server {
         let letter = Arc::new(letter);
         let mut tries = 0;
         loop {
-            let facts = self.letter_facts(&letter).await?;
+            let facts = self.letter_facts(&letter)?;
             let run = self.run_chain(stage, &facts, passage(&letter, &structure)).await;
             let commit = Commit {
                 letter: letter.clone(),
@@ -189,7 +189,8 @@ impl Commit {
     }
 
     fn refuse(&self, tx: &mut Tx<'_>, run: &ChainRun, failure: &Failure) -> Result<(), StoreError> {
-        apply::record(tx, run, &self.letter.id)?;
+        // Of a refusal the run holds only what the refusing step itself asked for.
+        apply::apply(tx, run, &self.letter.id, self.life)?;
         let reason = [("reason", failure.to_string())];
         let recipients = self.letter.recipients.iter().map(ToString::to_string).collect();
         apply::log_event(tx, "refused", &self.letter, recipients, &reason)?;

@@ -40,7 +40,7 @@ impl Reception {
 #[async_trait]
 impl Handler for Reception {
     async fn credential(&self, _: &SessionFacts, login: &str) -> Result<Option<Credential>, Failure> {
-        self.server.credential(login).await.map_err(Failure::internal)
+        self.server.credential(login).map_err(Failure::internal)
     }
 
     fn authenticated(&self, session: &SessionFacts, login: &str, outcome: Result<(), SaslError>) {
@@ -60,7 +60,7 @@ impl Handler for Reception {
     }
 
     async fn rcpt(&self, session: &SessionFacts, transaction: &Transaction, to: &Mailbox) -> Result<(), Failure> {
-        let class = self.server.domain_class(to.domain()).await.map_err(Failure::internal)?;
+        let class = self.server.domain_class(to.domain()).map_err(Failure::internal)?;
         let Some(class) = class else {
             return match session.kind {
                 ListenerKind::Submission => Ok(()),
@@ -73,7 +73,7 @@ impl Handler for Reception {
         if session.kind == ListenerKind::Relay
             && let Some(first) = transaction.recipients.first()
         {
-            let other = self.server.domain_class(first.domain()).await.map_err(Failure::internal)?;
+            let other = self.server.domain_class(first.domain()).map_err(Failure::internal)?;
             if other != Some(class) {
                 // One chain runs for the whole transaction, so it cannot hold both kinds; the client comes again for the rest.
                 return Err(Failure::transient(
@@ -87,12 +87,7 @@ impl Handler for Reception {
         if class == DomainClass::Certified {
             return Ok(());
         }
-        match self
-            .server
-            .mailbox_status(to, transaction.parameters.size.unwrap_or(0))
-            .await
-            .map_err(Failure::internal)?
-        {
+        match self.server.mailbox_status(to, transaction.parameters.size.unwrap_or(0)).map_err(Failure::internal)? {
             MailboxStatus::Present | MailboxStatus::Remote => Ok(()),
             MailboxStatus::Full => Err(Failure::transient(EnhancedCode(4, 2, 2), "The mailbox is full")),
             status => Err(undeliverable(status)),
@@ -128,10 +123,7 @@ impl Sink for Incoming {
 
     async fn finish(self: Box<Self>) -> Result<Accepted, Failure> {
         let Incoming { server, session, envelope, spool, scanner } = *self;
-        let content = tokio::task::spawn_blocking(move || spool.finish())
-            .await
-            .map_err(Failure::internal)?
-            .map_err(Failure::internal)?;
+        let content = finish(spool).await.map_err(Failure::internal)?;
         // RFC 3463 §3.7: 5.6.0, other or undefined media error.
         let structure =
             scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
@@ -149,7 +141,7 @@ impl Sink for Incoming {
             ListenerKind::Submission => Stage::Access,
             ListenerKind::Relay => Stage::Reception,
         };
-        server.check_author(&letter, &structure).await?;
+        server.check_author(&letter, &structure)?;
         let from = letter.reverse_path.to_string();
         let ended = server.pass(letter, Arc::new(structure), stage, Waiting::Session).await;
         match ended.map_err(Failure::internal)? {
@@ -165,6 +157,14 @@ impl Sink for Incoming {
             }
         }
     }
+}
+
+/// Large content waits for its sync on a thread where that is allowed.
+async fn finish(spool: Spool) -> std::io::Result<Rope> {
+    if spool.is_large() {
+        return tokio::task::spawn_blocking(move || spool.finish()).await?;
+    }
+    spool.finish()
 }
 
 /// RFC 6409 §8.3: a user's message without a Message-ID gets one, so that everything about it can name it.
@@ -217,16 +217,15 @@ fn printable(text: &str) -> String {
 impl Server {
     /// Submission from an ordinary domain: the author must be the user who logged in (attack I10). In certified domains
     /// the access point answers this with a notice.
-    async fn check_author(&self, letter: &Letter, structure: &Structure) -> Result<(), Failure> {
+    fn check_author(&self, letter: &Letter, structure: &Structure) -> Result<(), Failure> {
         let Some(identity) = &letter.origin.identity else { return Ok(()) };
-        let account = identity.clone();
-        let found = self.store().read(move |r| r.account(&account)).await.map_err(Failure::internal)?;
+        let found = self.store().look(|r| r.account(identity)).map_err(Failure::internal)?;
         if !found.is_some_and(|account| account.state == AccountState::Active) {
             return Err(Failure::permanent(EnhancedCode::REFUSED, "The mailbox may not send"));
         }
         let domain = letter.reverse_path.mailbox().map(|mailbox| mailbox.domain().clone());
         let class = match domain {
-            Some(domain) => self.domain_class(&domain).await.map_err(Failure::internal)?,
+            Some(domain) => self.domain_class(&domain).map_err(Failure::internal)?,
             None => None,
         };
         if class == Some(DomainClass::Certified) {

@@ -145,9 +145,8 @@ impl Server {
     }
 
     /// How the password of a login is checked; none for unknown and disabled accounts.
-    pub async fn credential(&self, login: &str) -> Result<Option<Credential>, StoreError> {
-        let login = login.to_owned();
-        let account = self.store.read(move |r| r.account(&login)).await?;
+    pub fn credential(&self, login: &str) -> Result<Option<Credential>, StoreError> {
+        let account = self.store.look(|r| r.account(login))?;
         let active = account.filter(|account| account.state == AccountState::Active);
         Ok(active.and_then(|account| match account.credential.parse() {
             Ok(credential) => Some(credential),
@@ -172,14 +171,13 @@ impl Server {
     }
 
     /// What a domain is for, if it is ours.
-    pub async fn domain_class(&self, domain: &Domain) -> Result<Option<DomainClass>, StoreError> {
-        let name = domain.as_str().to_owned();
-        Ok(self.store.read(move |r| r.domain(&name)).await?.map(|domain| domain.class))
+    pub fn domain_class(&self, domain: &Domain) -> Result<Option<DomainClass>, StoreError> {
+        Ok(self.store.look(|r| r.domain(domain.as_str()))?.map(|domain| domain.class))
     }
 
     /// State of a mailbox for a message of `size` octets: full if that has no room.
-    pub async fn mailbox_status(&self, address: &Mailbox, size: u64) -> Result<MailboxStatus, StoreError> {
-        services::mailbox_status(&self.store, address, size).await
+    pub fn mailbox_status(&self, address: &Mailbox, size: u64) -> Result<MailboxStatus, StoreError> {
+        services::mailbox_status(&self.store, address, size)
     }
 }
 

@@ -76,21 +76,18 @@ fn unavailable(error: impl std::fmt::Display) -> ServiceError {
 }
 
 /// State of a mailbox of this server for a message of `size` octets: full if that has no room.
-pub async fn mailbox_status(store: &Store, address: &Mailbox, size: u64) -> Result<MailboxStatus, StoreError> {
-    let (domain, key) = (address.domain().clone(), address.key());
-    store
-        .read(move |r| {
-            if r.domain(domain.as_str())?.is_none() {
-                return Ok(MailboxStatus::Remote);
-            }
-            Ok(match r.account(&key)? {
-                None => MailboxStatus::Unknown,
-                Some(account) if account.state == AccountState::Disabled => MailboxStatus::Disabled,
-                Some(account) if account.used.saturating_add(size.max(1)) > account.quota => MailboxStatus::Full,
-                Some(_) => MailboxStatus::Present,
-            })
+pub fn mailbox_status(store: &Store, address: &Mailbox, size: u64) -> Result<MailboxStatus, StoreError> {
+    store.look(|r| {
+        if r.domain(address.domain().as_str())?.is_none() {
+            return Ok(MailboxStatus::Remote);
+        }
+        Ok(match r.account(&address.key())? {
+            None => MailboxStatus::Unknown,
+            Some(account) if account.state == AccountState::Disabled => MailboxStatus::Disabled,
+            Some(account) if account.used.saturating_add(size.max(1)) > account.quota => MailboxStatus::Full,
+            Some(_) => MailboxStatus::Present,
         })
-        .await
+    })
 }
 
 #[async_trait]
@@ -126,17 +123,15 @@ impl Services for Facilities {
 
     async fn mailbox_status(&self, address: &str) -> Result<MailboxStatus, ServiceError> {
         let address: Mailbox = address.parse().map_err(|e| ServiceError::Invalid(format!("'{address}': {e}")))?;
-        mailbox_status(&self.store, &address, 0).await.map_err(unavailable)
+        mailbox_status(&self.store, &address, 0).map_err(unavailable)
     }
 
     async fn mailbox_setting(&self, address: &str, name: &str) -> Result<Option<String>, ServiceError> {
-        let (address, name) = (address.to_owned(), name.to_owned());
-        self.store.read(move |r| r.account_setting(&address, &name)).await.map_err(unavailable)
+        self.store.look(|r| r.account_setting(address, name)).map_err(unavailable)
     }
 
     async fn state_get(&self, plugin: &str, key: &str) -> Result<Option<(Vec<u8>, u64)>, ServiceError> {
-        let (plugin, key, now) = (plugin.to_owned(), key.to_owned(), self.now_ms());
-        self.store.read(move |r| r.plugin_state(&plugin, &key, now)).await.map_err(unavailable)
+        self.store.look(|r| r.plugin_state(plugin, key, self.now_ms())).map_err(unavailable)
     }
 
     async fn state_scan(

@@ -1,4 +1,5 @@
 //! The annotated configuration that ships is read by the server and says the defaults that the code has.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

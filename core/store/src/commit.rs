@@ -196,6 +196,12 @@ impl Store {
             .map_err(|error| StoreError::Stopped(error.to_string()))?
     }
 
+    /// The same at once on the calling thread: for look-ups of a few rows, which take less time than handing them to
+    /// another thread.
+    pub fn look<T>(&self, job: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.readers.with(job)
+    }
+
     /// The bytes of messages.
     pub fn segments(&self) -> &Arc<Segments> {
         &self.segments
@@ -228,9 +234,9 @@ impl Readers {
                 db
             }
         };
-        db.execute_batch("BEGIN")?;
+        db.prepare_cached("BEGIN")?.execute([])?;
         let result = job(&Reader { db: &db });
-        db.execute_batch("COMMIT")?;
+        db.prepare_cached("COMMIT")?.execute([])?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < READERS_MAX {
             idle.push(db);

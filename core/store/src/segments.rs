@@ -170,6 +170,11 @@ impl Spool {
         Ok(())
     }
 
+    /// Whether the content has a file of its own, so that finishing it waits for a sync.
+    pub fn is_large(&self) -> bool {
+        self.large.is_some()
+    }
+
     /// The content as a rope. Large content is on disk when this returns: it blocks for a sync.
     pub fn finish(mut self) -> io::Result<Rope> {
         let Some(large) = &mut self.large else {

@@ -1,4 +1,5 @@
 //! What the store promises, seen from outside: all or nothing, nothing acknowledged is lost, nothing happens twice.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
