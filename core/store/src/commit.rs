@@ -147,7 +147,7 @@ impl Store {
         let (queue_changed, queue_changes) = watch::channel(0);
         let committer = Committer {
             db,
-            appender: None,
+            appender: Appender::new(segments.clone(), shared.filter(|_| exclusive)),
             shared,
             exclusive,
             segments: segments.clone(),
@@ -301,8 +301,7 @@ fn still_unnamed(db: &Connection, files: &[u64]) -> Result<Vec<u64>, StoreError>
 
 struct Committer {
     db: Connection,
-    /// Opened at the first write of content, so that commands beside a server never touch its shared file.
-    appender: Option<Appender>,
+    appender: Appender,
     shared: Option<u64>,
     exclusive: bool,
     segments: Arc<Segments>,
@@ -363,35 +362,41 @@ impl Committer {
         waiting: &mut Vec<Finish>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        let mut appender = match self.appender.take() {
-            Some(appender) => appender,
-            None => Appender::open(self.segments.clone(), self.shared.filter(|_| self.exclusive))?,
-        };
-        let before = self.shared;
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        self.run_cached("BEGIN IMMEDIATE")?;
         while let Some(job) = batch.pop_front() {
-            self.db.execute_batch("SAVEPOINT job")?;
-            let mut tx = Tx { db: &self.db, appender: &mut appender, now: now(), touched };
+            self.run_cached("SAVEPOINT job")?;
+            let mut tx = Tx { db: &self.db, appender: &mut self.appender, now: now(), touched };
             let (ok, finish) = job(&mut tx);
             waiting.push(finish);
             // A full disk takes the whole transaction with it: then the savepoint is gone, and this fails.
-            self.db.execute_batch(if ok { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+            if !ok {
+                self.run_cached("ROLLBACK TO job")?;
+            }
+            self.run_cached("RELEASE job")?;
         }
-        if self.exclusive && before != Some(appender.number()) {
-            self.shared = Some(appender.number());
-            set_meta(&self.db, "shared_file", &appender.number().to_string())?;
+        let begun = self.appender.number().filter(|number| self.exclusive && self.shared != Some(*number));
+        if let Some(number) = begun {
+            set_meta(&self.db, "shared_file", &number.to_string())?;
         }
         touched.dead_files = still_unnamed(&self.db, &touched.dead_files)?;
         // Content first: a row may name only bytes that are on disk.
-        let synced = appender.sync().map_err(StoreError::from);
-        let committed = synced.and_then(|()| Ok(self.db.execute_batch("COMMIT")?));
-        self.appender = Some(appender);
+        let synced = self.appender.sync().map_err(StoreError::from);
+        let committed = synced.and_then(|()| self.run_cached("COMMIT"));
+        if committed.is_ok() && begun.is_some() {
+            self.shared = begun;
+        }
         committed.map_err(|error| match error {
             StoreError::Database(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
                 error.into()
             }
             error => StoreError::Stopped(error.to_string()),
         })
+    }
+
+    /// A statement without values that comes again with every batch.
+    fn run_cached(&self, statement: &str) -> Result<(), StoreError> {
+        self.db.prepare_cached(statement)?.execute([])?;
+        Ok(())
     }
 
     fn tell(&self, mut touched: Touched) {

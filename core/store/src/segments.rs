@@ -199,37 +199,31 @@ impl Drop for Spool {
     }
 }
 
-/// The shared file to which the committer appends. One owner, no locks.
+/// The shared file to which the committer appends. One owner, no locks; nothing is opened before the first append, so
+/// that a command beside a server leaves no trace here.
 pub(crate) struct Appender {
     segments: Arc<Segments>,
-    number: u64,
-    file: File,
-    length: u64,
+    /// The file to go on with, if it is there.
+    resume: Option<u64>,
+    current: Option<Shared>,
     dirty: bool,
 }
 
+struct Shared {
+    number: u64,
+    file: File,
+    length: u64,
+}
+
 impl Appender {
-    /// Goes on behind the bytes of the shared file `number`, or begins a new one.
-    pub(crate) fn open(segments: Arc<Segments>, number: Option<u64>) -> io::Result<Appender> {
-        let existing = number.and_then(|n| {
-            let file = OpenOptions::new().read(true).write(true).open(segments.path(n)).ok()?;
-            Some((n, file))
-        });
-        let (number, file) = match existing {
-            Some(found) => found,
-            None => {
-                let made = segments.create()?;
-                segments.sync_folder()?;
-                made
-            }
-        };
-        let length = file.metadata()?.len();
-        Ok(Appender { segments, number, file, length, dirty: false })
+    /// Will go on behind the bytes of the shared file `resume`, or begin a new one.
+    pub(crate) fn new(segments: Arc<Segments>, resume: Option<u64>) -> Appender {
+        Appender { segments, resume, current: None, dirty: false }
     }
 
-    /// Number of the current file.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    /// Number of the current file; none before the first append.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.current.as_ref().map(|shared| shared.number)
     }
 
     /// Puts the literals of a rope on disk (not yet synced) and returns it as ranges only.
@@ -245,27 +239,51 @@ impl Appender {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<Range> {
-        if self.length > SHARED_FILE_MAX {
+        if self.current.as_ref().is_some_and(|shared| shared.length > SHARED_FILE_MAX) {
             self.sync()?;
-            let (number, file) = self.segments.create()?;
-            self.segments.sync_folder()?;
-            (self.number, self.file, self.length) = (number, file, 0);
+            self.current = None;
         }
+        let shared = match &mut self.current {
+            Some(shared) => shared,
+            None => {
+                let opened = open_shared(&self.segments, self.resume.take())?;
+                self.current.insert(opened)
+            }
+        };
         let mut record = BytesMut::with_capacity(HEADER as usize + bytes.len());
         record.extend_from_slice(&header(bytes.len() as u64, Sha256::digest(bytes).into()));
         record.extend_from_slice(bytes);
-        self.file.write_all_at(&record, self.length)?;
+        shared.file.write_all_at(&record, shared.length)?;
         self.dirty = true;
-        let range = Range { file: self.number, offset: self.length + HEADER, length: bytes.len() as u64 };
-        self.length += record.len() as u64;
+        let range = Range { file: shared.number, offset: shared.length + HEADER, length: bytes.len() as u64 };
+        shared.length += record.len() as u64;
         Ok(range)
     }
 
     /// Makes durable what was appended.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.dirty) {
-            self.file.sync_data()?;
+        if let Some(shared) = &self.current
+            && std::mem::take(&mut self.dirty)
+        {
+            shared.file.sync_data()?;
         }
         Ok(())
     }
+}
+
+fn open_shared(segments: &Segments, resume: Option<u64>) -> io::Result<Shared> {
+    let existing = resume.and_then(|number| {
+        let file = OpenOptions::new().read(true).write(true).open(segments.path(number)).ok()?;
+        Some((number, file))
+    });
+    let (number, file) = match existing {
+        Some(found) => found,
+        None => {
+            let made = segments.create()?;
+            segments.sync_folder()?;
+            made
+        }
+    };
+    let length = file.metadata()?.len();
+    Ok(Shared { number, file, length })
 }

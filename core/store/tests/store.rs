@@ -170,6 +170,7 @@ async fn two_servers_cannot_hold_one_store() {
     assert!(matches!(Store::open(folder.path()), Err(StoreError::Invalid(_))));
     let beside = Store::open_beside(folder.path()).unwrap();
     beside.write(|tx| tx.add_domain(&"gamma.example".parse().unwrap(), DomainClass::Certified)).await.unwrap();
+    assert_eq!(segment_files(folder.path()), 0, "a command beside a server takes no file of content, nor its number");
 }
 
 #[tokio::test]
