@@ -153,12 +153,17 @@ impl Source {
             file: self.file.clone(),
             line: at.line,
             column: at.column,
-            message,
+            message: one_line(&message),
             help: None,
             width: at.width,
             excerpt: self.excerpt(at),
         }
     }
+}
+
+/// A finding is one line, whatever the value that it quotes: a line end in it would look like another finding in a log.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Collects the findings about one text.
@@ -207,7 +212,7 @@ impl Report {
             return;
         }
         let mut diagnostic = self.source.diagnostic(severity, at, code, message);
-        diagnostic.help = help;
+        diagnostic.help = help.as_deref().map(one_line);
         self.found.push(diagnostic);
     }
 

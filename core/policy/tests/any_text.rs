@@ -30,6 +30,13 @@ proptest! {
     }
 }
 
+/// Found by the property above: a value that spans lines was quoted with its line ends.
+#[test]
+fn a_value_of_several_lines_is_quoted_on_one() {
+    check("kind:\n    5true~\n\n    access\n");
+    check("kind: \"a\\nb\\x1b[31m\"\n");
+}
+
 #[test]
 fn bombs_end_soon() {
     let started = std::time::Instant::now();
