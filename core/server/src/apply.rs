@@ -39,6 +39,15 @@ pub fn apply(tx: &mut Tx<'_>, run: &ChainRun, passage: &str, life: Duration) -> 
     record(tx, run, passage)
 }
 
+/// For a chain that ended before its last step: does what its change sets ask, unless it ended because a step failed.
+/// Then the chain did not come to its end, and promises that earlier steps made would be false.
+pub fn apply_unless_failed(tx: &mut Tx<'_>, run: &ChainRun, passage: &str, life: Duration) -> Result<(), StoreError> {
+    if run.steps.last().is_some_and(|step| step.failure.is_some()) {
+        return record(tx, run, passage);
+    }
+    apply(tx, run, passage, life)
+}
+
 /// Records the steps of a run whose change sets do not apply (the message was refused).
 pub fn record(tx: &mut Tx<'_>, run: &ChainRun, passage: &str) -> Result<(), StoreError> {
     for step in &run.steps {

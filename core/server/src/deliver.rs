@@ -264,7 +264,7 @@ impl Filing {
             Outcome::Quarantine(reason) => {
                 let message = tx.put_message(&letter.content)?;
                 tx.settle(&letter.id, self.recipient.id)?;
-                apply::record(tx, &run, &letter.id)?;
+                apply::apply_unless_failed(tx, &run, &letter.id, self.life)?;
                 let plugin = run.steps.last().map_or("core", |step| step.plugin.as_str());
                 let envelope = serde_json::json!({
                     "reverse-path": letter.reverse_path.to_string(),

@@ -171,13 +171,7 @@ impl Commit {
     }
 
     fn quarantine(&self, tx: &mut Tx<'_>, run: &ChainRun, reason: &str) -> Result<(), StoreError> {
-        // Where a step failed, the chain did not come to its end: promises that earlier steps made would be false.
-        let failed = run.steps.last().is_some_and(|step| step.failure.is_some());
-        if failed {
-            apply::record(tx, run, &self.letter.id)?;
-        } else {
-            apply::apply(tx, run, &self.letter.id, self.life)?;
-        }
+        apply::apply_unless_failed(tx, run, &self.letter.id, self.life)?;
         let plugin = run.steps.last().map_or("core", |step| step.plugin.as_str());
         let envelope = serde_json::json!({
             "reverse-path": self.letter.reverse_path.to_string(),
