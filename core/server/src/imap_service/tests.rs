@@ -71,7 +71,9 @@ async fn another_session_learns_of_every_change() {
     }
     let (snapshot, mut watch) = service.open(ACCOUNT, "INBOX", true).await.unwrap();
     let known: Vec<Uid> = snapshot.messages.iter().map(|m| m.uid).collect();
-    assert!(!watch.has_changed().unwrap());
+    // News of the three may still be on its way to a session that has seen them: a needless look, and harmless. What
+    // comes after this moment is told for sure.
+    watch.mark_unchanged();
 
     append(&service, "INBOX", b"Subject: y\r\n\r\n", "").await.unwrap();
     let change = FlagChange::Add(Flags::system(Flags::DELETED));
