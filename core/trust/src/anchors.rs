@@ -151,7 +151,8 @@ fn verdict(context: &X509StoreContextRef) -> Problem {
 }
 
 /// A name as `C=IT, O=…, CN=…`, without control characters, at most 512 octets: it comes from whoever made the
-/// certificate and ends in logs.
+/// certificate and ends in logs. A comma or backslash within a value has a backslash before it (RFC 4514 §2.4), so that
+/// two names that differ are never the same text unless they are longer than that.
 pub(crate) fn distinguished_name(name: &openssl::x509::X509NameRef) -> String {
     const LENGTH_MAX: usize = 512;
     let mut text = String::new();
@@ -163,7 +164,12 @@ pub(crate) fn distinguished_name(name: &openssl::x509::X509NameRef) -> String {
         }
         text.push_str(key);
         text.push('=');
-        text.extend(value.chars().map(|c| if c.is_control() { '?' } else { c }));
+        for c in value.chars() {
+            if matches!(c, ',' | '\\') {
+                text.push('\\');
+            }
+            text.push(if c.is_control() { '?' } else { c });
+        }
         if text.len() > LENGTH_MAX {
             text.truncate(text.floor_char_boundary(LENGTH_MAX));
             text.push('…');

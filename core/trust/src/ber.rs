@@ -7,6 +7,9 @@
 
 /// Deepest nesting; genuine signatures have about 15 levels.
 const DEPTH_MAX: usize = 40;
+/// Most elements taken apart: a string of 128 MiB in pieces of 1 KiB has an eighth of it. Each costs some hundred
+/// octets of memory, and an attacker's pieces may be of one octet.
+const ELEMENTS_MAX: usize = 1 << 20;
 /// Tag bit of constructed encodings (X.690 §8.1.2.5).
 const CONSTRUCTED: u8 = 0x20;
 const OCTET_STRING: u8 = 0x04;
@@ -24,20 +27,21 @@ struct Element<'a> {
 
 /// The first element of `octets` with definite lengths, and nothing after it; none if that is not BER.
 pub(crate) fn to_der(octets: &[u8]) -> Option<Vec<u8>> {
-    let element = element(octets, 0)?;
+    let element = element(octets, 0, &mut ELEMENTS_MAX.clone())?;
     let mut out = Vec::with_capacity(octets.len());
     element.append_to(&mut out);
     Some(out)
 }
 
-fn element(octets: &[u8], depth: usize) -> Option<Element<'_>> {
+fn element<'a>(octets: &'a [u8], depth: usize, left: &mut usize) -> Option<Element<'a>> {
+    *left = left.checked_sub(1)?;
     let [tag, first, rest @ ..] = octets else { return None };
     // CMS has no tag numbers above 30, which would take more octets (X.690 §8.1.2.4).
     if depth > DEPTH_MAX || tag & 0x1f == 0x1f {
         return None;
     }
     if *first == 0x80 {
-        return indefinite(octets, *tag, depth);
+        return indefinite(octets, *tag, depth, left);
     }
     let (length, header) = if *first < 0x80 {
         (usize::from(*first), 2)
@@ -52,18 +56,18 @@ fn element(octets: &[u8], depth: usize) -> Option<Element<'_>> {
     };
     let end = header.checked_add(length)?;
     let (whole, content) = (octets.get(..end)?, octets.get(header..end)?);
-    let rewritten = if tag & CONSTRUCTED == 0 { None } else { rewrite(*tag, children(content, depth + 1)?) };
+    let rewritten = if tag & CONSTRUCTED == 0 { None } else { rewrite(*tag, children(content, depth + 1, left)?) };
     Some(Element { tag: *tag, whole, rewritten, content })
 }
 
 /// X.690 §8.1.3.6: elements up to an end-of-contents, two zero octets.
-fn indefinite(octets: &[u8], tag: u8, depth: usize) -> Option<Element<'_>> {
+fn indefinite<'a>(octets: &'a [u8], tag: u8, depth: usize, left: &mut usize) -> Option<Element<'a>> {
     if tag & CONSTRUCTED == 0 {
         return None;
     }
     let (mut at, mut elements) = (2, Vec::new());
     while octets.get(at..at + 2)? != [0, 0] {
-        let child = element(&octets[at..], depth + 1)?;
+        let child = element(&octets[at..], depth + 1, left)?;
         at += child.whole.len();
         elements.push(child);
     }
@@ -71,10 +75,10 @@ fn indefinite(octets: &[u8], tag: u8, depth: usize) -> Option<Element<'_>> {
     Some(Element { tag, whole: &octets[..at + 2], rewritten, content: &octets[2..at] })
 }
 
-fn children(content: &[u8], depth: usize) -> Option<Vec<Element<'_>>> {
+fn children<'a>(content: &'a [u8], depth: usize, left: &mut usize) -> Option<Vec<Element<'a>>> {
     let (mut at, mut elements) = (0, Vec::new());
     while at < content.len() {
-        let child = element(&content[at..], depth)?;
+        let child = element(&content[at..], depth, left)?;
         at += child.whole.len();
         elements.push(child);
     }
@@ -117,7 +121,7 @@ impl Element<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::to_der;
+    use super::{ELEMENTS_MAX, to_der};
     use proptest::prelude::*;
 
     #[test]
@@ -142,6 +146,8 @@ mod tests {
         }
         assert_eq!(to_der(&[0x30, 0x88, 255, 255, 255, 255, 255, 255, 255, 255]), None);
         assert_eq!(to_der(&[0x30, 0x80].repeat(100_000)), None);
+        let pieces = [&[0x24, 0x80][..], &[4, 0].repeat(ELEMENTS_MAX), &[0, 0]].concat();
+        assert_eq!(to_der(&pieces), None, "more pieces than are taken apart");
     }
 
     proptest! {

@@ -18,7 +18,7 @@ pub const INDEX_OCTETS_MAX: usize = 128 * 1024 * 1024;
 /// Most entries; there have never been a hundred.
 pub const PROVIDERS_MAX: usize = 4096;
 /// The base under which all entries lie ([PEC §4.5]).
-const BASE: &str = "o=postacert";
+pub const BASE: &str = "o=postacert";
 
 /// Why an index is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,9 @@ pub struct Provider {
     pub location_url: Option<String>,
     /// `description`.
     pub description: Option<String>,
+    /// `modifyTimestamp`, where a directory server tells it (RFC 4512 §3.4): milliseconds since 1970, UTC. It is not
+    /// written.
+    pub modified: Option<u64>,
 }
 
 impl Provider {
@@ -165,6 +168,15 @@ impl Directory {
         {
             write(&mut out, name, value.as_bytes());
         }
+        self.write_entries(out)
+    }
+
+    /// Writes the entries alone, without the base: what a provider publishes of itself ([PEC §4.5.6]).
+    pub fn entries_to_ldif(&self) -> String {
+        self.write_entries(String::from("version: 1\n"))
+    }
+
+    fn write_entries(&self, mut out: String) -> String {
         for provider in &self.providers {
             out.push('\n');
             write_provider(&mut out, provider);
@@ -222,17 +234,20 @@ impl Entry {
             return Ok(());
         }
         let text = std::str::from_utf8(value).map_err(|_| LdifError::new(line, format!("{name} is not UTF-8")));
+        // Blanks at either end do not count where values are compared (RFC 4518 §2.6.1).
+        let word = text.as_ref().map(|text| text.trim_matches(' ')).map_err(Clone::clone);
         let provider = &mut self.provider;
         match name {
             "dn" => self.line = line,
-            "objectclass" => self.is_provider |= text?.eq_ignore_ascii_case("provider"),
+            "objectclass" => self.is_provider |= word?.eq_ignore_ascii_case("provider"),
             "providername" => single(line, name, &mut provider.name, text?)?,
             "providerunit" => single(line, name, provider.unit.get_or_insert_default(), text?)?,
-            "mailreceipt" => single(line, name, &mut provider.mail_receipt, text?)?,
+            "mailreceipt" => single(line, name, &mut provider.mail_receipt, word?)?,
             "ldiflocationurl" => single(line, name, provider.location_url.get_or_insert_default(), text?)?,
             "description" => provider.description = Some(text?.to_string()),
-            "manageddomains" => provider.managed_domains.push(managed_domain(line, text?)?),
-            "providercertificatehash" => self.hashes.push((line, text?.to_ascii_lowercase())),
+            "manageddomains" => provider.managed_domains.push(managed_domain(line, word?)?),
+            "modifytimestamp" => provider.modified = word.ok().and_then(generalized_time),
+            "providercertificatehash" => self.hashes.push((line, word?.to_ascii_lowercase())),
             _ => {}
         }
         Ok(())
@@ -294,6 +309,16 @@ fn single(line: usize, name: &str, place: &mut String, value: &str) -> Result<()
     }
     place.push_str(value);
     Ok(())
+}
+
+/// `20260131120000Z`, with or without a fraction that does not matter here (RFC 4517 §3.3.13); other forms tell
+/// nothing.
+fn generalized_time(text: &str) -> Option<u64> {
+    let (digits, rest) = text.split_at_checked(14)?;
+    let zone = rest.trim_start_matches(|c: char| c == '.' || c == ',' || c.is_ascii_digit());
+    let time = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", digits).ok()?;
+    let zoned = time.to_zoned(jiff::tz::TimeZone::UTC).ok().filter(|_| zone == "Z")?;
+    u64::try_from(zoned.timestamp().as_millisecond()).ok()
 }
 
 fn sha1(octets: &[u8]) -> [u8; 20] {

@@ -46,12 +46,14 @@ pub(crate) struct Reader<'a> {
     /// Number of the next line.
     line: usize,
     in_record: bool,
+    /// The `dn` that ended the record before it.
+    waiting: Option<Item<'a>>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(text: &'a [u8]) -> Reader<'a> {
         // A byte order mark is no part of the format, but editors leave it.
-        Reader { rest: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text), line: 1, in_record: false }
+        Reader { rest: text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text), line: 1, in_record: false, waiting: None }
     }
 
     /// The next physical line without its end (LF or CRLF, RFC 2849 SEP).
@@ -84,6 +86,10 @@ impl<'a> Reader<'a> {
     }
 
     fn next_item(&mut self) -> Result<Option<Item<'a>>, LdifError> {
+        if let Some(item) = self.waiting.take() {
+            self.in_record = true;
+            return Ok(Some(item));
+        }
         while let Some((line, text)) = self.logical()? {
             if text.is_empty() {
                 if std::mem::take(&mut self.in_record) {
@@ -100,8 +106,14 @@ impl<'a> Reader<'a> {
                 if name == "changetype" {
                     return Err(LdifError::new(line, "change records are not accepted"));
                 }
-                self.in_record = true;
-                return Ok(Some(Item::Attribute { line, name, value }));
+                let begins = name == "dn";
+                let item = Item::Attribute { line, name, value };
+                // The examples of PEC §4.5.10 have records without the blank line between them.
+                if std::mem::replace(&mut self.in_record, true) && begins {
+                    self.waiting = Some(item);
+                    return Ok(Some(Item::EndOfRecord));
+                }
+                return Ok(Some(item));
             }
         }
         Ok(std::mem::take(&mut self.in_record).then_some(Item::EndOfRecord))
@@ -151,6 +163,19 @@ fn attribute<'a>(line: usize, text: Cow<'a, [u8]>) -> Result<(String, Cow<'a, [u
                     Cow::Owned(mut text) => Cow::Owned(text.split_off(from)),
                 },
             ))
+        }
+    }
+}
+
+/// Appends a record: its `dn` and its attributes in order, after a blank line. A name that is no attribute description
+/// (RFC 4512 §2.5), as only a hostile server would send one, is left out with its value.
+pub fn write_record<'a>(out: &mut String, dn: &str, attributes: impl IntoIterator<Item = (&'a str, &'a [u8])>) {
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';');
+    out.push('\n');
+    write(out, "dn", dn.as_bytes());
+    for (name, value) in attributes {
+        if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(named) {
+            write(out, name, value);
         }
     }
 }
@@ -217,6 +242,23 @@ mod tests {
     }
 
     #[test]
+    fn a_dn_begins_a_record_even_without_a_blank_line() {
+        let end = row(0, "", b"");
+        assert_eq!(
+            items(b"dn: a\nx: 1\nDN: b\ndn: c\n").unwrap(),
+            [
+                row(1, "dn", b"a"),
+                row(2, "x", b"1"),
+                end.clone(),
+                row(3, "dn", b"b"),
+                end.clone(),
+                row(4, "dn", b"c"),
+                end
+            ]
+        );
+    }
+
+    #[test]
     fn what_is_refused_names_its_line() {
         for (text, line, what) in [
             (&b"dn: a\nno colon here\n"[..], 2, "there is no colon"),
@@ -247,6 +289,20 @@ mod tests {
             write(&mut text, "description", &value);
             prop_assert!(text.lines().all(|l| l.len() <= WIDTH));
             prop_assert_eq!(items(text.as_bytes()).unwrap(), [row(1, "description", &value), row(0, "", b"")]);
+        }
+
+        #[test]
+        fn a_record_of_any_bytes_comes_back(
+            dn in "\\PC{0,90}", values in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..5)
+        ) {
+            let mut text = String::from("version: 1\n");
+            let attributes = values.iter().map(|value| ("certificate;binary", value.as_slice()));
+            write_record(&mut text, &dn, attributes.chain([("bad name", &b"x"[..]), (";x", b"x"), ("a\n b", b"x")]));
+            let mut expected = vec![row(3, "dn", dn.as_bytes())];
+            expected.extend(values.iter().map(|value| row(0, "certificate", value)));
+            expected.push(row(0, "", b""));
+            let found = items(text.as_bytes()).unwrap();
+            prop_assert!(found.iter().map(|r| (&r.1, &r.2)).eq(expected.iter().map(|r| (&r.1, &r.2))));
         }
 
         #[test]

@@ -2,7 +2,7 @@
 //!
 //! *What it does*: makes detached CMS signatures over content of any size ([`SigningKey`]); finds what a
 //! `multipart/signed` message proves ([`verify()`]), or a signed file ([`open_signed`]), against trusted roots and revocation lists ([`Anchors`]); reads
-//! and writes the providers' index ([`Directory`]).
+//! and writes the providers' index ([`Directory`]) and judges a new edition of it ([`Edition`]).
 //! *What it never does*: fetch anything from a network, hold a whole message in memory, or hand out a private key.
 //! *What it trusts*: the operator's key, root and index files, and OpenSSL's arithmetic and path validation. Every
 //! byte of a message is hostile: sizes are bounded before they are parsed.
@@ -14,7 +14,9 @@
 
 pub mod anchors;
 mod ber;
+pub mod changes;
 pub mod directory;
+pub mod edition;
 mod ldif;
 pub mod problem;
 mod signature;
@@ -23,7 +25,10 @@ pub mod signing;
 pub mod verification;
 
 pub use anchors::{Anchors, AnchorsError};
+pub use changes::Changes;
 pub use directory::{Directory, DirectoryError, Provider};
+pub use edition::{Edition, IndexError, IndexSigner, Tolerance};
+pub use ldif::write_record;
 pub use problem::Problem;
 pub use signing::{KeyError, SignError, SigningKey, is_private};
 pub use verification::{Verification, open_signed, verify};

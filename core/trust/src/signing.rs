@@ -1,4 +1,5 @@
-//! Signing keys, and the detached signature that a provider puts under everything it sends ([PEC §2.1]).
+//! Signing keys, and the signatures that a provider makes: the detached one under everything it sends ([PEC §2.1]), and
+//! the one around its entry of the index ([PEC §4.5]).
 //!
 //! OpenSSL's own CMS call takes the whole content in memory, and a transport envelope around a 100 MB message is
 //! larger than a session may hold: so the content is hashed as it streams, and only the signed attributes, a few
@@ -147,11 +148,21 @@ impl SigningKey {
     ///
     /// The content is signed as it stands: for S/MIME its lines must already end in CRLF (RFC 8551 §3.1.1).
     pub fn sign_detached(&self, content: &Rope, source: &dyn Source, at: u64) -> Result<Vec<u8>, SignError> {
-        let digest = digest(content, source, MessageDigest::sha256())?;
-        let attributes = signed_attributes(&digest, at)?;
+        self.sign_digest(&digest(content, source, MessageDigest::sha256())?, at, None)
+    }
+
+    /// The same with the content inside (RFC 5652 §5.2 eContent), as the index of providers is exchanged
+    /// ([PEC §4.5]). The content is held in memory, and once more in what comes back.
+    pub fn sign_attached(&self, content: &[u8], at: u64) -> Result<Vec<u8>, SignError> {
+        let digest = openssl::hash::hash(MessageDigest::sha256(), content)?;
+        self.sign_digest(&digest, at, Some(Any::new(der::Tag::OctetString, content)?))
+    }
+
+    fn sign_digest(&self, digest: &[u8], at: u64, content: Option<Any>) -> Result<Vec<u8>, SignError> {
+        let attributes = signed_attributes(digest, at)?;
         // RFC 5652 §5.4: what is signed is the DER of the attributes with the tag of SET OF, not [0] IMPLICIT.
         let signature = self.sign(&attributes.to_der()?)?;
-        self.signed_data(attributes, signature)
+        self.signed_data(attributes, signature, content)
     }
 
     fn sign(&self, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
@@ -160,7 +171,12 @@ impl SigningKey {
         signer.sign_to_vec()
     }
 
-    fn signed_data(&self, attributes: SignedAttributes, signature: Vec<u8>) -> Result<Vec<u8>, SignError> {
+    fn signed_data(
+        &self,
+        attributes: SignedAttributes,
+        signature: Vec<u8>,
+        content: Option<Any>,
+    ) -> Result<Vec<u8>, SignError> {
         let tbs = &self.certificates[0].tbs_certificate;
         // RFC 5754 §2: SHA-2 identifiers are written without parameters.
         let sha256 = AlgorithmIdentifierOwned { oid: rfc5912::ID_SHA_256, parameters: None };
@@ -180,7 +196,7 @@ impl SigningKey {
         let signed = SignedData {
             version: CmsVersion::V1,
             digest_algorithms: SetOfVec::try_from(vec![sha256])?,
-            encap_content_info: EncapsulatedContentInfo { econtent_type: rfc5911::ID_DATA, econtent: None },
+            encap_content_info: EncapsulatedContentInfo { econtent_type: rfc5911::ID_DATA, econtent: content },
             certificates: Some(CertificateSet(SetOfVec::try_from(certificates.collect::<Vec<_>>())?)),
             crls: None,
             signer_infos: SignerInfos(SetOfVec::try_from(vec![signer])?),

@@ -83,6 +83,58 @@ fn a_domain_has_one_provider() {
 }
 
 #[test]
+fn what_directory_servers_and_editors_add_is_taken_or_passed_over() {
+    let text = format!(
+        "\u{feff}# exported\r\ndn: o=postacert\r\nobjectclass: organization\r\n{}",
+        ALFA.replace("ALFA", "Alfa")
+            .replace("alfa.example\n", "alfa.example \n")
+            .replace("89D\n", "89D\nentryUUID: 1\ncreatorsName;x-a;x-b:: AAD/\nmodifyTimestamp: 20260131120000.5Z\n")
+            .replace("providerCertificateHash: ", "providerCertificateHash:\n ")
+            .replace('\n', "\r\n")
+    );
+    let directory = index(&text).unwrap();
+    let [alfa] = directory.providers() else { panic!("{directory:?}") };
+    assert_eq!(alfa.managed_domains.iter().map(|d| &**d).collect::<Vec<_>>(), ["alfa.example", "pec.alfa.example"]);
+    assert_eq!(alfa.mail_receipt, "ricevute@alfa.example");
+    assert_eq!(alfa.modified, Some(1_769_860_800_000));
+    for odd in ["", "2026", "20261331120000Z", "20260131120000+0100", "20260131120000è"] {
+        assert_eq!(generalized_time(odd), None, "{odd}");
+    }
+}
+
+/// The second example of PEC §4.5.10 as its indentation, page breaks and missing blank lines leave it: two
+/// environments of one provider share a certificate, `dn` has a blank after a comma, records follow without a blank.
+#[test]
+fn the_form_of_the_published_example() {
+    let certificate = "providerCertificateHash:\n A9993E364706816ABA3E25717850C26C9CD0D89D\n\
+        providerCertificate;binary::\n YW\n Jj\n";
+    let text = format!(
+        "dn: o=postacert\nobjectclass: top\nobjectclass: organization\nobjectClass: LDIFLocationURLObject\n\
+         o: postacert\nLDIFLocationURL: https://igpec.rupa.example.com/igpec.ldif.p7m\n\
+         description: Base root for the PEC providers directory\n\
+         dn: providerName=Anonymous Certified Mail S.p.A.,o=postacert\nobjectclass: top\nobjectclass: provider\n\
+         providerName: Anonymous Certified Mail S.p.A.\n{certificate}mailReceipt: notifications@anpocert.it.example\n\
+         LDIFLocationURL: http://anpocert.example.com/anpocert.ldif.p7m\nmanagedDomains: mail.anpocert.example.com\n\
+         dn: providerUnit=Secondary Environment, providerName=Anonymous\n  Certified Mail S.p.A.,o=postacert\n\
+         objectclass: top\nobjectclass: provider\nproviderName: Certified Mail S.p.A.\n\
+         providerUnit: Secondary Environment\n{certificate}mailReceipt: notifications@secondary.anpocert.example.com\n\
+         managedDomains: management.anpocert.example.com\n"
+    );
+    let directory = index(&text).unwrap();
+    assert_eq!(directory.providers().len(), 2);
+    let second = directory.find_by_domain("management.anpocert.example.com").unwrap();
+    assert_eq!((second.unit.as_deref(), second.location_url.as_deref()), (Some("Secondary Environment"), None));
+}
+
+#[test]
+fn what_a_provider_publishes_has_no_base_and_is_read_like_an_index() {
+    let written = Directory::from_providers([provider("Alfa", &["alfa.example"], &[b"abc"])]).unwrap();
+    let text = written.entries_to_ldif();
+    assert!(text.starts_with("version: 1\n\ndn: providerName=Alfa,o=postacert\n"), "{text}");
+    assert_eq!(index(&text).unwrap().providers(), written.providers());
+}
+
+#[test]
 fn the_written_index_is_that_which_was_read() {
     let mut second = provider("Beta \"PEC\", S.p.A. ", &["beta.example"], &[b"x", b"y"]);
     second.unit = Some("#test".into());
@@ -103,6 +155,20 @@ fn names_are_escaped_in_distinguished_names() {
 }
 
 proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(
+        text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b':'), Just(b' '), any::<u8>()], 0..300),
+        cut in 0usize..400, at in 0usize..400, byte in any::<u8>()
+    ) {
+        let _ = Directory::from_ldif(&text);
+        // And a genuine one that was cut off, and altered in one octet.
+        let mut altered = ALFA.as_bytes().to_vec();
+        let _ = Directory::from_ldif(&altered[..cut.min(altered.len())]);
+        let at = at % altered.len();
+        altered[at] = byte;
+        let _ = Directory::from_ldif(&altered);
+    }
+
     #[test]
     fn any_name_and_certificates_survive(
         name in "\\PC{1,40}", certificates in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..99), 1..4)
