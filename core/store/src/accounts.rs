@@ -1,6 +1,8 @@
 //! Domains and accounts of this server. An account is named by its address in lower case.
 
-use rusqlite::{OptionalExtension, Row};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use serde::Serialize;
 use sigillo_mail::Mailbox;
 
@@ -85,6 +87,16 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         used: row.get::<_, i64>(4)? as u64,
         created: row.get::<_, i64>(5)? as Millis,
     })
+}
+
+/// The domains of a store beside whoever holds it; none if there is no store there. Nothing is made or changed.
+pub fn domains_of(folder: &Path) -> Result<Vec<Domain>, StoreError> {
+    let path = folder.join("sigillo.db");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    Reader { db: &db }.domains()
 }
 
 impl Reader<'_> {

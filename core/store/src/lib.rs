@@ -33,7 +33,7 @@ pub mod quarantine;
 pub mod queue;
 pub mod segments;
 
-pub use accounts::{Account, AccountState, Domain, DomainClass};
+pub use accounts::{Account, AccountState, Domain, DomainClass, domains_of};
 pub use commit::{Reader, Store, Tx};
 pub use error::StoreError;
 pub use folders::{Folder, FolderId, Item, Uid};

@@ -60,7 +60,7 @@ impl StepState {
     fn index(&mut self) -> Result<Arc<Directory>, Refusal> {
         self.call()?;
         granted(self.grants().directory)?;
-        Ok(self.services().directory())
+        Ok(self.directory())
     }
 
     fn entry(&mut self, index: &Arc<Directory>, found: Option<&Provider>) -> Result<Option<This>, Refusal> {

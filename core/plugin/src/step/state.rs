@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use sigillo_mail::{Rope, Source};
 use sigillo_policy::{Grants, Stage};
+use sigillo_trust::Directory;
 use wasmtime::component::ResourceTable;
 
 use crate::cache::hex;
@@ -92,6 +93,8 @@ pub struct StepState {
     /// What it has cost.
     pub tally: Tally,
     budget: Budget,
+    /// The index of providers as it was when the step first asked it.
+    directory: Option<Arc<Directory>>,
     /// How many ids were given.
     pub ids: u64,
     /// How many signatures were asked for.
@@ -114,6 +117,7 @@ impl StepState {
             memory: MemoryLimit::new(memory),
             tally: Tally::default(),
             budget,
+            directory: None,
             ids: 0,
             signatures: 0,
             log_lines: 0,
@@ -134,6 +138,12 @@ impl StepState {
     /// Counts octets from the guest.
     pub fn writes(&mut self, octets: u64) -> Result<(), LimitHit> {
         self.tally.writes(octets, &self.budget)
+    }
+
+    /// The index of providers: the same for the whole step, whatever takes its place meanwhile.
+    pub fn directory(&mut self) -> Arc<Directory> {
+        let services = &self.inputs.services;
+        self.directory.get_or_insert_with(|| services.directory()).clone()
     }
 
     /// What the policy grants.
