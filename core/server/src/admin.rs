@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done, 1 it could not be done or something was found, 2 wrong usage, 78 the
 //! configuration or the policy is at fault.
 
+mod index;
 mod mailboxes;
 mod queue;
 mod registry;
@@ -29,6 +30,7 @@ const EXIT_CONFIG: u8 = 78;
   sigillo domain add pec.alfa.example --class certified
   sigillo mailbox add ada@pec.alfa.example
   sigillo queue list --json
+  sigillo index fetch
   sigillo log search --sender ada@pec.alfa.example --since 2026-01-01
   sigillo log verify")]
 pub struct Cli {
@@ -58,6 +60,9 @@ enum Command {
     /// What was accepted and is on its way.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// The index of providers.
+    #[command(subcommand)]
+    Index(index::IndexCommand),
     /// The message log (registro).
     #[command(subcommand)]
     Log(registry::LogCommand),
@@ -127,6 +132,7 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Domain(command) => mailboxes::domain(&open(&config)?, command).await,
         Command::Mailbox(command) => mailboxes::mailbox(&open(&config)?, command).await,
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
+        Command::Index(command) => index::index(&config, command).await,
         Command::Log(command) => registry::log(&open(&config)?, command).await,
     }
 }

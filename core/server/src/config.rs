@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use sigillo_delivery::{Route, Schedule, Security};
 
+use crate::index::settings::{IndexSettings, OwnSettings};
+
 /// Largest message by default, octets (QUO-06: 100 MB in every offer).
 pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
 
@@ -128,12 +130,28 @@ pub struct Trust {
     /// PEM: the roots of the providers' signing certificates.
     #[serde(default)]
     pub anchors: Option<PathBuf>,
-    /// LDIF: the index of providers.
+    /// LDIF: the index of providers as a file of the operator's own.
     #[serde(default)]
     pub directory: Option<PathBuf>,
+    /// The index of providers as its publisher gives it out.
+    #[serde(default)]
+    pub index: Option<IndexSettings>,
+    /// What this provider publishes of itself.
+    #[serde(default)]
+    pub own: Option<OwnSettings>,
     /// PEM: revocation lists of every authority between those certificates and the roots; read anew for each message.
     #[serde(default)]
     pub revocation_lists: Option<PathBuf>,
+}
+
+impl Trust {
+    fn check(&self, config: &Config) -> Result<(), String> {
+        if self.directory.is_some() && self.index.is_some() {
+            return Err("trust: directory and index are two sources of one thing; keep one".into());
+        }
+        self.index.as_ref().map_or(Ok(()), IndexSettings::check)?;
+        self.own.as_ref().map_or(Ok(()), |own| own.check(config))
+    }
 }
 
 /// How mail leaves.
@@ -270,6 +288,7 @@ impl Config {
         if self.delivery.retry.as_ref().is_some_and(|retry| retry.is_empty() || retry.contains(&0)) {
             return Err("delivery.retry: wants at least one wait, each of a second or more".into());
         }
+        self.trust.check(self)?;
         if !(1024..=4 * 1024 * 1024 * 1024).contains(&self.limits.message_size) {
             return Err("limits.message-size: wants 1 KiB to 4 GiB, in octets".into());
         }

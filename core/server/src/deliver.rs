@@ -100,7 +100,8 @@ impl Server {
             };
             let source = self.store().segments().clone();
             // PEC §5.3: between providers nothing goes in clear.
-            let encrypted = group.iter().any(|to| self.directory().is_certified(to.address.domain().as_str()));
+            let directory = self.directory();
+            let encrypted = group.iter().any(|to| directory.is_certified(to.address.domain().as_str()));
             let attempt = self.courier().attempt(&envelope, &work.letter.content, source, encrypted).await;
             for (recipient, result) in group.into_iter().zip(attempt.results) {
                 let Work { entry, letter, structure } = work;

@@ -16,6 +16,7 @@ mod deliver;
 mod dispatch;
 mod facts;
 pub mod imap_service;
+pub mod index;
 mod listeners;
 mod metrics;
 mod monitor;

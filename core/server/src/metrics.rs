@@ -24,6 +24,10 @@ pub struct Metrics {
     sessions: IntGaugeVec,
     queue: IntGaugeVec,
     started: IntGauge,
+    index_age: IntGaugeVec,
+    index_success: IntGaugeVec,
+    index_fetches: IntCounterVec,
+    index_failures: IntCounterVec,
 }
 
 impl Metrics {
@@ -58,6 +62,25 @@ impl Metrics {
             logins: counter(&registry, "logins_total", "Authentications", &["protocol", "result"])?,
             sessions: gauge(&registry, "sessions", "Open connections", &["protocol"])?,
             queue: gauge(&registry, "queue", "Entries and recipients of the queue", &["what"])?,
+            index_age: gauge(
+                &registry,
+                "index_age_seconds",
+                "Since the index of providers in use was signed, or taken if it is not signed",
+                &[],
+            )?,
+            index_success: gauge(
+                &registry,
+                "index_last_success_seconds",
+                "When an index of providers was last found good, seconds since 1970",
+                &[],
+            )?,
+            index_fetches: counter(&registry, "index_fetches_total", "Fetches of the index of providers", &[])?,
+            index_failures: counter(
+                &registry,
+                "index_failures_total",
+                "Fetches of the index of providers after which the edition in use stayed",
+                &[],
+            )?,
             started: IntGauge::new("sigillo_start_time_seconds", "When the server started, seconds since 1970")?,
             registry,
         };
@@ -115,6 +138,21 @@ impl Metrics {
         for (what, value) in [("entries", entries), ("pending", pending), ("held", held)] {
             self.queue.with_label_values(&[what]).set(value as i64);
         }
+    }
+
+    /// The index of providers as it stands: age of the edition in use and the last success, milliseconds.
+    pub fn index(&self, age: u64, last_success: u64) {
+        let none: [&str; 0] = [];
+        self.index_age.with_label_values(&none).set((age / 1000) as i64);
+        self.index_success.with_label_values(&none).set((last_success / 1000) as i64);
+        self.index_failures.with_label_values(&none); // there from the beginning, at zero
+    }
+
+    /// The index of providers was fetched, with or without success.
+    pub fn index_fetch(&self, good: bool) {
+        let none: [&str; 0] = [];
+        self.index_fetches.with_label_values(&none).inc();
+        self.index_failures.with_label_values(&none).inc_by(u64::from(!good));
     }
 
     /// The page that Prometheus reads.

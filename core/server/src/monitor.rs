@@ -66,6 +66,9 @@ async fn metrics(server: &Server) -> Result<Vec<u8>, String> {
     let (entries, pending, held) =
         server.store().read(|r| r.queue_counts()).await.map_err(|error| error.to_string())?;
     server.metrics().queue(entries, pending, held);
+    if let Some(age) = server.index().age() {
+        server.metrics().index(age, server.index().last_success());
+    }
     server.metrics().page().map_err(|error| error.to_string())
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use sigillo_auth::{Credential, ServerSecret};
 use sigillo_delivery::{Courier, Router, Schedule};
 use sigillo_mail::{Domain, Mailbox};
-use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus, Services};
+use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus};
 use sigillo_store::{AccountState, DomainClass, Store, StoreError};
 use sigillo_trust::Directory;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError};
+use crate::index::{Index, keeper};
 use crate::metrics::Metrics;
 use crate::services::{self, Facilities};
 use crate::{check, listeners, tls};
@@ -26,7 +27,7 @@ pub struct Server {
     store: Store,
     engine: Engine,
     courier: Courier,
-    directory: Arc<Directory>,
+    index: Arc<Index>,
     schedule: Schedule,
     metrics: Metrics,
     secret: ServerSecret,
@@ -55,12 +56,13 @@ impl Server {
         let store = Store::open(&config.data_dir())?;
         let client_tls = tls::client(&config)?;
         let facilities = Arc::new(Facilities::load(&config, store.clone())?);
-        let directory = facilities.directory();
+        let index = facilities.index().clone();
+        keeper::begin(&index, &store).await?;
         let engine = load_engine(&config, facilities).await?;
         let router = Router::new(config.routes());
         Ok(Arc::new(Server {
             courier: Courier::new(config.hostname.clone(), router, client_tls),
-            directory,
+            index,
             schedule: config.schedule(),
             metrics: Metrics::new().map_err(|error| StartError::System(error.to_string()))?,
             secret: server_secret(&store).await?,
@@ -80,9 +82,11 @@ impl Server {
             "ready"
         );
         let sweeper = tokio::spawn(self.clone().sweep(shutdown.clone()));
+        let keeper = tokio::spawn(keeper::keep(self.clone(), shutdown.clone()));
         self.clone().dispatch(shutdown).await;
         listeners::close(sessions).await;
         sweeper.abort();
+        keeper.abort();
         tracing::info!("stopped");
         Ok(())
     }
@@ -119,9 +123,14 @@ impl Server {
         &self.courier
     }
 
-    /// The index of providers.
-    pub fn directory(&self) -> &Directory {
-        &self.directory
+    /// The index of providers as it is now.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.index.directory()
+    }
+
+    /// The index of providers with its origin.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
     }
 
     /// When to try again.

@@ -11,13 +11,14 @@ use sigillo_store::{AccountState, Segments, Store, StoreError};
 use sigillo_trust::{Anchors, Directory, SigningKey, Verification};
 
 use crate::config::{Config, ConfigError, read_bytes, read_secret};
+use crate::index::Index;
 
 /// The store, the keys and the trust of one server.
 pub struct Facilities {
     store: Store,
     keys: BTreeMap<String, Arc<SigningKey>>,
     anchors: Arc<Anchors>,
-    directory: Arc<Directory>,
+    index: Arc<Index>,
 }
 
 impl Facilities {
@@ -38,20 +39,19 @@ impl Facilities {
             }
             None => anchors,
         };
-        let directory = match &trust.directory {
-            Some(path) => {
-                let path = config.path(path);
-                Directory::from_ldif(&read_bytes(&path)?)
-                    .map_err(|e| ConfigError(format!("{}: {e}", path.display())))?
-            }
-            None => Directory::empty(),
-        };
+        let index = Arc::new(Index::open(config)?);
         let keys = load_keys(config)?;
-        Ok(Facilities { store, keys, anchors: Arc::new(anchors), directory: Arc::new(directory) })
+        Ok(Facilities { store, keys, anchors: Arc::new(anchors), index })
+    }
+
+    /// The index of providers.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
     }
 }
 
-fn load_keys(config: &Config) -> Result<BTreeMap<String, Arc<SigningKey>>, ConfigError> {
+/// The signing keys by their names.
+pub(crate) fn load_keys(config: &Config) -> Result<BTreeMap<String, Arc<SigningKey>>, ConfigError> {
     let mut keys = BTreeMap::new();
     for (name, key) in &config.keys {
         let chain = key.chain.as_ref().map(|path| read_bytes(&config.path(path))).transpose()?.unwrap_or_default();
@@ -118,7 +118,7 @@ impl Services for Facilities {
     }
 
     fn directory(&self) -> Arc<Directory> {
-        self.directory.clone()
+        self.index.directory()
     }
 
     async fn mailbox_status(&self, address: &str) -> Result<MailboxStatus, ServiceError> {

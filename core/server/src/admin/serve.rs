@@ -87,6 +87,7 @@ async fn check_files(config: &Config) -> Vec<Diagnostic> {
     if let Ok(store) = scratch_store() {
         note(Facilities::load(config, store.0.clone()).map(|_| ()));
     }
+    findings.extend(crate::index::check::findings(config).await);
     findings
 }
 
