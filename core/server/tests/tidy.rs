@@ -32,10 +32,12 @@ fn files(folder: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         for entry in entries.map(Result::unwrap) {
             let (path, name) = (entry.path(), entry.file_name());
+            // `.git` is a file in a second working tree.
+            if ["target", ".git", "node_modules", "__pycache__"].iter().any(|left_out| name == *left_out) {
+                continue;
+            }
             if entry.file_type().unwrap().is_dir() {
-                if !["target", ".git", "node_modules", "__pycache__"].iter().any(|left_out| name == *left_out) {
-                    walk(&path, out);
-                }
+                walk(&path, out);
             } else {
                 out.push(path);
             }
