@@ -9,11 +9,11 @@
 
 use crate::address;
 use crate::certification_data::{CertificationKind, ErrorKind};
+use crate::dispatch;
 use crate::evidence::{Event, Kind};
 use crate::formal_checks::{self, FormallyValid, Refused};
 use crate::host::{Arrival, Failure, Reply, Transaction, Verdict};
 use crate::original::OriginalMessage;
-use crate::progress;
 use crate::receipt::Receipt;
 use crate::step::Step;
 use crate::text;
@@ -63,7 +63,7 @@ impl Accepted {
         let data = self.envelope.data();
         step.host.replace_content(self.envelope.content()).map_err(|error| error.during("transport envelope"))?;
         self.receipt.submit(step)?;
-        progress::set_accepted(step, &data.identifier)?;
+        dispatch::accept(step, data)?;
         Event::certified(Kind::Acceptance, self.receipt.data())
             .related(self.receipt.message_id())
             .detail("message-id", data.message_id.as_deref().unwrap_or_default())

@@ -63,6 +63,12 @@ impl Content {
         self
     }
 
+    /// How many octets are our own.
+    pub fn own_octets(&self) -> usize {
+        let own = |piece: &Piece| if let Piece::Bytes(bytes) = piece { bytes.len() } else { 0 };
+        self.pieces.iter().map(own).sum()
+    }
+
     /// The pieces.
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces

@@ -26,8 +26,14 @@ pub enum Kind {
     Delivery,
     /// A transport envelope could not be delivered and its notice issued.
     NonDelivery,
+    /// Nothing was heard of a recipient at the first deadline, and the sender was told.
+    TimeoutWarning,
+    /// Nothing final was heard of a recipient at the last deadline, and the sender was told.
+    Timeout,
     /// A message was put in an anomaly envelope.
     Anomaly,
+    /// A remote delivery ended when the sender needed no word of it any more.
+    RemoteEnd,
     /// A message was refused in the session.
     Refusal,
     /// A receipt or notice was verified and passed on.
@@ -46,7 +52,10 @@ impl Kind {
             Kind::TakeCharge => "take-charge",
             Kind::Delivery => "delivery",
             Kind::NonDelivery => "non-delivery",
+            Kind::TimeoutWarning => "timeout-warning",
+            Kind::Timeout => "timeout",
             Kind::Anomaly => "anomaly",
+            Kind::RemoteEnd => "remote-end",
             Kind::Refusal => "refusal",
             Kind::ReceiptReceived => "receipt-received",
             Kind::Duplicate => "duplicate",

@@ -13,6 +13,7 @@ mod bindings {
                 export sigillo:mail/reception@0.1.0;
                 export sigillo:mail/delivery@0.1.0;
                 export sigillo:mail/outcome@0.1.0;
+                export sigillo:mail/timer@0.1.0;
             }
         "#,
         world: "sigillo:pec/pec",
@@ -29,12 +30,12 @@ use wit::passage::{Delivery as WitDelivery, Transaction as WitTransaction};
 use crate::content::{Content, Piece};
 use crate::evidence::Event;
 use crate::host::{
-    Address, Arrival, Delivery, Error, Failure, Host, Level, Message, Part, Provider, Reply, Transaction, Verdict,
-    Verification,
+    Address, Arrival, Delivery, Error, Failure, Host, Level, Message, NoMessage, Part, Provider, Reply, Transaction,
+    Verdict, Verification,
 };
 use crate::settings::Settings;
 use crate::step::Step;
-use crate::{access_point, delivery_point, outcome, reception_point};
+use crate::{access_point, deadlines, delivery_point, outcome, reception_point};
 
 /// Octets of a line of the operator's log. The contract, `log`.
 const LOG_LINE_MAX: usize = 1024;
@@ -85,6 +86,12 @@ impl stage::outcome::Guest for Pec {
     }
 }
 
+impl stage::timer::Guest for Pec {
+    fn run(key: String, payload: Vec<u8>) -> Result<(), wit::types::Failure> {
+        run_step(Passage::Wake, |step| deadlines::run(step, &key, &payload))
+    }
+}
+
 fn in_transaction(transaction: &WitTransaction, run: fn(&Step, &Transaction) -> Result<Verdict, Failure>) -> Outcome {
     let arrival = match transaction.arrival().as_str() {
         "submission" => Arrival::Submission,
@@ -99,7 +106,8 @@ fn in_transaction(transaction: &WitTransaction, run: fn(&Step, &Transaction) -> 
         reverse_path: transaction.reverse_path(),
         recipients: transaction.recipients(),
     };
-    run_step(transaction.message(), Passage::Transaction(transaction), |step| run(step, &facts))
+    let passage = Passage::Transaction(transaction, transaction.message());
+    run_step(passage, |step| run(step, &facts)).map(to_verdict)
 }
 
 fn for_recipient(delivery: &WitDelivery, run: fn(&Step, &Delivery) -> Result<Verdict, Failure>) -> Outcome {
@@ -111,31 +119,29 @@ fn for_recipient(delivery: &WitDelivery, run: fn(&Step, &Delivery) -> Result<Ver
         enhanced: delivery.property("outcome.enhanced"),
         reason: delivery.property("outcome.text"),
     };
-    run_step(delivery.message(), Passage::Delivery(delivery), |step| run(step, &facts))
+    let passage = Passage::Delivery(delivery, delivery.message());
+    run_step(passage, |step| run(step, &facts)).map(to_verdict)
 }
 
-fn run_step(
-    message: wit::message::Message,
-    passage: Passage,
-    run: impl FnOnce(&Step) -> Result<Verdict, Failure>,
-) -> Outcome {
+fn run_step<T>(passage: Passage, run: impl FnOnce(&Step) -> Result<T, Failure>) -> Result<T, wit::types::Failure> {
     let settings = Settings::parse(&wit::settings::get()).map_err(wit::types::Failure::Permanent)?;
-    let host = Server { message, passage };
-    let verdict = Step::begin(&host, &settings).and_then(|step| run(&step));
-    verdict.map(to_verdict).map_err(|failure| match failure {
+    let host = Server { passage };
+    Step::begin(&host, &settings).and_then(|step| run(&step)).map_err(|failure| match failure {
         Failure::Transient(text) => wit::types::Failure::Transient(text),
         Failure::Permanent(text) => wit::types::Failure::Permanent(text),
     })
 }
 
+/// What a step is about.
 enum Passage<'a> {
-    Transaction(&'a WitTransaction),
-    Delivery(&'a WitDelivery),
+    Transaction(&'a WitTransaction, wit::message::Message),
+    Delivery(&'a WitDelivery, wit::message::Message),
+    /// A wake-up: there is no message.
+    Wake,
 }
 
 /// The imports of the contract during one step.
 struct Server<'a> {
-    message: wit::message::Message,
     passage: Passage<'a>,
 }
 
@@ -143,11 +149,13 @@ impl Server<'_> {
     fn built(&self, content: &Content) -> Result<wit::content::Content, Error> {
         let built = wit::content::Content::new();
         for piece in content.pieces() {
-            match piece {
-                Piece::Bytes(bytes) => built.append(bytes),
-                Piece::Range { offset, length } => built.append_range(&self.message, *offset, *length),
+            match (piece, &self.passage) {
+                (Piece::Bytes(bytes), _) => built.append(bytes).map_err(to_error)?,
+                (Piece::Range { offset, length }, Passage::Transaction(_, message) | Passage::Delivery(_, message)) => {
+                    built.append_range(message, *offset, *length).map_err(to_error)?;
+                }
+                (Piece::Range { .. }, Passage::Wake) => return Err(Error::NotFound),
             }
-            .map_err(to_error)?;
         }
         Ok(built)
     }
@@ -155,14 +163,26 @@ impl Server<'_> {
 
 impl Host for Server<'_> {
     fn message(&self) -> &dyn Message {
-        &self.message
+        match &self.passage {
+            Passage::Transaction(_, message) | Passage::Delivery(_, message) => message,
+            Passage::Wake => &NoMessage,
+        }
+    }
+
+    fn fact(&self, name: &str) -> Option<String> {
+        match &self.passage {
+            Passage::Transaction(transaction, _) => transaction.property(name),
+            Passage::Delivery(delivery, _) => delivery.property(name),
+            Passage::Wake => None,
+        }
     }
 
     fn replace_content(&self, content: &Content) -> Result<(), Error> {
         let content = self.built(content)?;
-        match self.passage {
-            Passage::Transaction(transaction) => transaction.replace_content(&content),
-            Passage::Delivery(delivery) => delivery.replace_content(&content),
+        match &self.passage {
+            Passage::Transaction(transaction, _) => transaction.replace_content(&content),
+            Passage::Delivery(delivery, _) => delivery.replace_content(&content),
+            Passage::Wake => return Err(Error::NotFound),
         }
         .map_err(to_error)
     }
@@ -176,7 +196,10 @@ impl Host for Server<'_> {
     }
 
     fn verify(&self) -> Result<Verification, Error> {
-        let found = wit::verifier::verify(&self.message).map_err(to_error)?;
+        let (Passage::Transaction(_, message) | Passage::Delivery(_, message)) = &self.passage else {
+            return Err(Error::NotFound);
+        };
+        let found = wit::verifier::verify(message).map_err(to_error)?;
         Ok(Verification {
             present: found.present(),
             intact: found.intact(),
@@ -205,12 +228,28 @@ impl Host for Server<'_> {
         wit::mailboxes::status(address).map_err(to_error)
     }
 
+    fn mailbox_setting(&self, address: &str, name: &str) -> Result<Option<String>, Error> {
+        wit::mailboxes::setting(address, name).map_err(to_error)
+    }
+
     fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         wit::state::get(key).map_err(to_error)
     }
 
     fn state_set(&self, key: &str, value: &[u8], keep_days: u32) -> Result<(), Error> {
         wit::state::set(key, value, keep_days).map_err(to_error)
+    }
+
+    fn state_delete(&self, key: &str) -> Result<(), Error> {
+        wit::state::delete(key).map_err(to_error)
+    }
+
+    fn set_timer(&self, key: &str, at_ms: u64, payload: &[u8]) -> Result<(), Error> {
+        wit::timers::set(key, at_ms, payload).map_err(to_error)
+    }
+
+    fn cancel_timer(&self, key: &str) -> Result<(), Error> {
+        wit::timers::cancel(key).map_err(to_error)
     }
 
     fn append_event(&self, event: &Event) -> Result<(), Error> {
@@ -326,6 +365,7 @@ fn to_verdict(verdict: Verdict) -> wit::types::Verdict {
         Verdict::Continue => wit::types::Verdict::Continue,
         Verdict::Reject(reply) => wit::types::Verdict::Reject(to_reply(reply)),
         Verdict::Defer(reply) => wit::types::Verdict::Defer(to_reply(reply)),
+        Verdict::Quarantine(reason) => wit::types::Verdict::Quarantine(reason),
         Verdict::Discard(reason) => wit::types::Verdict::Discard(reason),
     }
 }

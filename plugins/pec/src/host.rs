@@ -64,6 +64,8 @@ pub enum Verdict {
     Reject(Reply),
     /// For now.
     Defer(Reply),
+    /// Keep the message from its recipients, for this reason.
+    Quarantine(String),
     /// Answer 250 and deliver nothing, for this reason.
     Discard(String),
 }
@@ -136,6 +138,55 @@ pub trait Message {
     fn find(&self, needle: &[u8], offset: u64, length: u64) -> Result<Option<u64>, Error>;
 }
 
+/// What is in hand during a wake-up: an empty message.
+pub struct NoMessage;
+
+impl Message for NoMessage {
+    fn size(&self) -> u64 {
+        0
+    }
+
+    fn header_size(&self) -> u64 {
+        0
+    }
+
+    fn header_count(&self, _name: &str) -> u32 {
+        0
+    }
+
+    fn header_text(&self, _name: &str, _index: u32) -> Option<String> {
+        None
+    }
+
+    fn header_field(&self, _name: &str, _index: u32) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn addresses(&self, _name: &str) -> Result<Vec<Address>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn parts(&self) -> Result<Vec<Part>, Error> {
+        Err(Error::NotFound)
+    }
+
+    fn read(&self, _offset: u64, _max: u32) -> Result<Vec<u8>, Error> {
+        Err(Error::NotFound)
+    }
+
+    fn read_decoded(&self, _part: u32) -> Result<Vec<u8>, Error> {
+        Err(Error::NotFound)
+    }
+
+    fn sha256(&self, _offset: u64, _length: u64) -> Result<Vec<u8>, Error> {
+        Err(Error::NotFound)
+    }
+
+    fn find(&self, _needle: &[u8], _offset: u64, _length: u64) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+}
+
 /// What the verification of the top-level signature found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verification {
@@ -181,6 +232,8 @@ pub enum Level {
 pub trait Host {
     /// The message in hand.
     fn message(&self) -> &dyn Message;
+    /// What a step before this one says of the message in hand, by name; none where no step said it.
+    fn fact(&self, name: &str) -> Option<String>;
     /// Puts this content in the place of the message.
     fn replace_content(&self, content: &Content) -> Result<(), Error>;
     /// Queues a message in the same commit; returns its queue id.
@@ -197,10 +250,18 @@ pub trait Host {
     fn provider_of_certificate(&self, certificate: &[u8]) -> Result<Option<Provider>, Error>;
     /// `present`, `unknown`, `full`, `disabled` or `remote`.
     fn mailbox_status(&self, address: &str) -> Result<String, Error>;
+    /// A setting of a mailbox of this server; none if it is not set.
+    fn mailbox_setting(&self, address: &str, name: &str) -> Result<Option<String>, Error>;
     /// The value under a key of the plugin's state.
     fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
     /// Sets a value in the same commit.
     fn state_set(&self, key: &str, value: &[u8], keep_days: u32) -> Result<(), Error>;
+    /// Removes a value in the same commit.
+    fn state_delete(&self, key: &str) -> Result<(), Error>;
+    /// Asks for a wake-up at an instant (milliseconds since 1970), in the same commit; the same key again moves it.
+    fn set_timer(&self, key: &str, at_ms: u64, payload: &[u8]) -> Result<(), Error>;
+    /// Forgets a wake-up in the same commit.
+    fn cancel_timer(&self, key: &str) -> Result<(), Error>;
     /// Appends to the message log in the same commit.
     fn append_event(&self, event: &Event) -> Result<(), Error>;
     /// Milliseconds since 1970, the same throughout the step.

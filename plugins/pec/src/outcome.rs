@@ -3,18 +3,20 @@
 //!
 //! | message | recipient | ended | what happens |
 //! |---|---|---|---|
-//! | our envelope | certified, no receipt came yet | failed or expired | non-delivery notice; no report of the server |
-//! | our envelope | certified, taken in charge or settled by its provider | failed or expired | nothing: its provider answers for it |
+//! | our envelope | certified, nothing heard, or warned at the first deadline | failed or expired | non-delivery notice; no report of the server |
+//! | our envelope | certified, settled | failed or expired | nothing: the sender has the final word |
+//! | our envelope | certified, given up at the last deadline | failed or expired | nothing: the sender was told that it counts as not delivered |
+//! | our envelope | certified, taken in charge by its provider | failed or expired | nothing: its provider answers for it, or the last deadline will |
 //! | our envelope | external | failed or expired | the server's report, as for any mail |
 //! | anything else, or delivered | – | – | goes on |
 
 use crate::certification_data::{CertificationData, CertificationKind, ErrorKind, RecipientKind};
 use crate::classification::TypeFields;
 use crate::delivery_point::non_delivery_notice;
+use crate::dispatch::{self, Dispatch, End};
 use crate::evidence::{Event, Kind};
 use crate::header;
 use crate::host::{Delivery, Failure, Verdict};
-use crate::progress::{self, Progress};
 use crate::received::{self, CertifiedParts};
 use crate::step::Step;
 
@@ -34,20 +36,42 @@ pub fn run(step: &Step, delivery: &Delivery) -> Result<Verdict, Failure> {
     if data.recipient_kind(&delivery.recipient) != Some(RecipientKind::Certified) {
         return Ok(Verdict::Continue);
     }
-    // The reply to DATA can be lost after the other side's commit: who took it in charge answers for it.
-    if let Some(progress) = progress::dispatch(step, &data.identifier, &delivery.recipient)? {
-        return Ok(Verdict::Discard(format!("its provider answers for it: {progress:?}")));
+    let known = dispatch::of(step, &data.identifier, &delivery.recipient)?;
+    if let Some(answer) = answered(&known) {
+        let recipient = std::slice::from_ref(&delivery.recipient);
+        Event::certified(Kind::RemoteEnd, &data)
+            .concerning(recipient)
+            .detail("status", &delivery.status)
+            .detail("error", delivery.reason.as_deref().unwrap_or_default())
+            .detail("answer", answer)
+            .append(step)?;
+        return Ok(Verdict::Discard(answer.to_owned()));
     }
     let (error, code, description) = cause(delivery);
     let notice = non_delivery_notice(step, &data, delivery, error, &code, &description)?;
     notice.submit(step)?;
-    progress::set_dispatch(step, &data.identifier, &delivery.recipient, Progress::NotDelivered)?;
+    dispatch::note(step, &data.identifier, &delivery.recipient, |known| known.end = Some(End::NotDelivered))?;
     Event::certified(Kind::NonDelivery, notice.data())
         .concerning(std::slice::from_ref(&delivery.recipient))
         .related(notice.message_id())
         .detail("error", notice.data().extended_error.as_deref().unwrap_or_default())
         .append(step)?;
     Ok(Verdict::Discard("non-delivery notice issued".to_owned()))
+}
+
+/// Why the sender needs no notice of this end, by what is known of the recipient.
+fn answered(known: &Dispatch) -> Option<&'static str> {
+    if known.end.is_some() {
+        Some("the sender has a final receipt or notice")
+    } else if known.given_up {
+        // A second notice of the same failure, hours later, would only ask which of them counts.
+        Some("the sender was told at the last deadline")
+    } else if known.taken {
+        // The reply to DATA can be lost after the other side's commit.
+        Some("its provider took it in charge and answers for it")
+    } else {
+        None
+    }
 }
 
 /// The data of the envelope in hand, if our access point made it: a forwarded one of another provider is not ours to
@@ -57,8 +81,9 @@ fn own_envelope(step: &Step) -> Result<Option<CertificationData>, Failure> {
     let Ok(parts) = CertifiedParts::locate(message, 1)? else { return Ok(None) };
     let Ok((data, _)) = parts.read_data(message) else { return Ok(None) };
     let named = message.header_text("Message-ID", 0).is_some_and(|id| id.trim() == format!("<{}>", data.identifier));
-    let ours =
-        data.kind == CertificationKind::TransportEnvelope && named && progress::is_accepted(step, &data.identifier)?;
+    let ours = data.kind == CertificationKind::TransportEnvelope
+        && named
+        && dispatch::accepted(step, &data.identifier)?.is_some();
     Ok(ours.then_some(data))
 }
 

@@ -2,10 +2,10 @@
 //!
 //! | key | value | written when |
 //! |---|---|---|
-//! | `accepted/ID` | instant of acceptance, ms | our access point accepts an original |
-//! | `dispatch/ID/RECIPIENT` | `taken`, `delivered` or `not-delivered` | a receipt for it came, or we gave it up |
 //! | `envelope/ID/RECIPIENT` | `taken`, `delivered` or `not-delivered`, and the digest of the signed part | our reception point takes it in charge, our delivery point settles it |
 //! | `receipt/DIGEST` | `seen` | a receipt or notice is passed on |
+//!
+//! What our access point sent on is followed in `dispatch.rs`.
 //!
 //! Every value is written in the commit of the step that makes it true, and what a step read is checked again there:
 //! of two runs at the same moment one runs anew and finds what the other did.
@@ -18,8 +18,6 @@ use crate::step::Step;
 
 /// How long seen messages are remembered, days: 30 months, as long as the message log can tell of them (PEC §2.3).
 pub const SEEN_DAYS: u32 = 913;
-/// How long what we sent is followed, days. Ours: well over the 24 hours of PEC §3.1.6, for late receipts.
-pub const DISPATCH_DAYS: u32 = 30;
 
 /// How far a message has come towards one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,32 +67,6 @@ pub fn set_envelope(step: &Step, identifier: &str, recipient: &str, record: &Env
     set(step, &recipient_key("envelope", identifier, recipient), value.as_bytes(), SEEN_DAYS)
 }
 
-/// Notes that our access point accepted an original.
-pub fn set_accepted(step: &Step, identifier: &str) -> Result<(), Failure> {
-    set(
-        step,
-        &format!("accepted/{}", identifier.to_ascii_lowercase()),
-        step.host.now().to_string().as_bytes(),
-        DISPATCH_DAYS,
-    )
-}
-
-/// Whether our access point accepted this original.
-pub fn is_accepted(step: &Step, identifier: &str) -> Result<bool, Failure> {
-    Ok(get(step, &format!("accepted/{}", identifier.to_ascii_lowercase()))?.is_some())
-}
-
-/// How far what we sent has come towards a recipient, as far as we were told.
-pub fn dispatch(step: &Step, identifier: &str, recipient: &str) -> Result<Option<Progress>, Failure> {
-    let value = get(step, &recipient_key("dispatch", identifier, recipient))?;
-    Ok(value.and_then(|value| Progress::ALL.into_iter().find(|progress| progress.word().as_bytes() == value)))
-}
-
-/// Notes how far what we sent has come.
-pub fn set_dispatch(step: &Step, identifier: &str, recipient: &str, progress: Progress) -> Result<(), Failure> {
-    set(step, &recipient_key("dispatch", identifier, recipient), progress.word().as_bytes(), DISPATCH_DAYS)
-}
-
 /// Whether this receipt is seen for the first time; it is remembered from now on.
 ///
 /// `parts` tell receipts apart: identifier, kind, recipients concerned, the receipt's own Message-ID.
@@ -122,10 +94,17 @@ fn recipient_key(space: &str, identifier: &str, recipient: &str) -> String {
     format!("{space}/{}/{}", identifier.to_ascii_lowercase(), address::key(recipient))
 }
 
-fn get(step: &Step, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+/// The value under a key.
+pub(crate) fn get(step: &Step, key: &str) -> Result<Option<Vec<u8>>, Failure> {
     step.host.state_get(key).map_err(|error| error.during("state"))
 }
 
-fn set(step: &Step, key: &str, value: &[u8], keep_days: u32) -> Result<(), Failure> {
+/// Sets a value.
+pub(crate) fn set(step: &Step, key: &str, value: &[u8], keep_days: u32) -> Result<(), Failure> {
     step.host.state_set(key, value, keep_days).map_err(|error| error.during("state"))
+}
+
+/// Removes a value.
+pub(crate) fn delete(step: &Step, key: &str) -> Result<(), Failure> {
+    step.host.state_delete(key).map_err(|error| error.during("state"))
 }

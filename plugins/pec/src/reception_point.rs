@@ -13,6 +13,7 @@
 use crate::address;
 use crate::anomaly;
 use crate::certification_data::CertificationKind;
+use crate::dispatch::{self, End};
 use crate::evidence::{Event, Kind};
 use crate::host::{Arrival, Failure, Level, Reply, Transaction, Verdict};
 use crate::progress::{self, EnvelopeRecord, Progress};
@@ -136,7 +137,7 @@ fn pass_receipt(step: &Step, transaction: &Transaction, receipt: &VerifiedReceip
         event(Kind::Duplicate).append(step)?;
         return Ok(Verdict::Discard(format!("{} of {} was received before", data.kind.word(), data.identifier)));
     }
-    let ours = progress::is_accepted(step, &data.identifier)?;
+    let ours = dispatch::accepted(step, &data.identifier)?.is_some();
     if ours {
         note_progress(step, receipt, &concerned)?;
     } else if !receipt.is_own() {
@@ -149,18 +150,13 @@ fn pass_receipt(step: &Step, transaction: &Transaction, receipt: &VerifiedReceip
 
 /// Notes what a receipt says of an original that was accepted here. What is final stays so.
 fn note_progress(step: &Step, receipt: &VerifiedReceipt, concerned: &[String]) -> Result<(), Failure> {
-    let identifier = &receipt.data().identifier;
-    let reached = match receipt.data().kind {
-        CertificationKind::TakeCharge => Progress::Taken,
-        CertificationKind::Delivery => Progress::Delivered,
-        CertificationKind::NonDelivery | CertificationKind::VirusDetection => Progress::NotDelivered,
-        _ => return Ok(()),
-    };
     for recipient in concerned {
-        let before = progress::dispatch(step, identifier, recipient)?;
-        if before.is_none() || (before == Some(Progress::Taken) && reached != Progress::Taken) {
-            progress::set_dispatch(step, identifier, recipient, reached)?;
-        }
+        dispatch::note(step, &receipt.data().identifier, recipient, |known| match receipt.data().kind {
+            CertificationKind::TakeCharge => known.taken = true,
+            CertificationKind::Delivery => known.end = Some(End::Delivered),
+            CertificationKind::NonDelivery | CertificationKind::VirusDetection => known.end = Some(End::NotDelivered),
+            _ => {}
+        })?;
     }
     Ok(())
 }

@@ -31,6 +31,12 @@ pub struct Settings {
     /// What becomes of mail that is not certified.
     #[serde(default)]
     pub ordinary_mail: OrdinaryMail,
+    /// When the sender is told that nothing was heard.
+    #[serde(default)]
+    pub deadlines: Deadlines,
+    /// `errore` of the notices at the deadlines: the rules do not say it.
+    #[serde(default)]
+    pub timeout_error: TimeoutError,
 }
 
 /// Beyond these a message is not accepted (a notice says so).
@@ -47,6 +53,60 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits { recipients_max: RECIPIENTS_MAX, size_times_recipients: SIZE_TIMES_RECIPIENTS }
     }
+}
+
+/// Deadlines of a certified message, whole hours from its acceptance (PEC §3.1.6). They may be shorter than the rules
+/// ask for, never longer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// Without a take-charge receipt until then the sender is told that the message may not arrive.
+    pub take_charge_hours: u32,
+    /// Without a final receipt until then the sender is told that the message counts as not delivered.
+    pub delivery_hours: u32,
+    /// Until when the second notice must be out; what its text says.
+    pub end_hours: u32,
+}
+
+/// The figures of PEC §3.1.6.
+const TAKE_CHARGE_HOURS: u32 = 12;
+const END_HOURS: u32 = 24;
+/// Two hours before the end: the range of PEC §3.1.6 is 22 to 24.
+const DELIVERY_HOURS: u32 = 22;
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines { take_charge_hours: TAKE_CHARGE_HOURS, delivery_hours: DELIVERY_HOURS, end_hours: END_HOURS }
+    }
+}
+
+impl Deadlines {
+    fn check(&self) -> Result<(), String> {
+        let Deadlines { take_charge_hours: first, delivery_hours: last, end_hours: end } = *self;
+        if first == 0 || first > TAKE_CHARGE_HOURS {
+            return Err(format!("deadlines: take-charge-hours must be 1 to {TAKE_CHARGE_HOURS}"));
+        }
+        if end > END_HOURS {
+            return Err(format!("deadlines: end-hours must be at most {END_HOURS}"));
+        }
+        match first < last && last < end {
+            true => Ok(()),
+            false => Err(format!(
+                "deadlines: take-charge-hours ({first}) < delivery-hours ({last}) < end-hours ({end}) must hold"
+            )),
+        }
+    }
+}
+
+/// The word of `errore` in the notices at the deadlines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeoutError {
+    /// A generic error.
+    #[default]
+    Altro,
+    /// No error: logs of an early provider have none.
+    Nessuno,
 }
 
 /// What becomes of mail that is not certified ([PEC §2.2.2] leaves it to the provider).
@@ -77,6 +137,7 @@ impl Settings {
         if settings.limits.recipients_max == 0 || settings.limits.size_times_recipients == 0 {
             return Err("limits must be above 0".to_owned());
         }
+        settings.deadlines.check()?;
         Ok(settings)
     }
 
@@ -113,6 +174,9 @@ mod tests {
         assert_eq!(settings.limits.size_times_recipients, 104_857_600);
         assert_eq!(settings.ordinary_mail, OrdinaryMail::Anomaly);
         assert!(!settings.strict_recipients);
+        let Deadlines { take_charge_hours, delivery_hours, end_hours } = settings.deadlines;
+        assert_eq!((take_charge_hours, delivery_hours, end_hours), (12, 22, 24));
+        assert_eq!(settings.timeout_error, TimeoutError::Altro);
         assert_eq!(settings.service_domain(), "alfa.example");
     }
 
@@ -131,6 +195,12 @@ mod tests {
             ("posta-certificata@alfa.example", "posta-certificata", "service-address"),
             ("Alfa PEC S.p.A.", " ", "provider-name"),
             ("}", r#","limits":{"recipients-max":0}}"#, "limits"),
+            ("}", r#","deadlines":{"take-charge-hours":0}}"#, "take-charge-hours"),
+            ("}", r#","deadlines":{"take-charge-hours":13}}"#, "take-charge-hours"),
+            ("}", r#","deadlines":{"delivery-hours":12}}"#, "delivery-hours"),
+            ("}", r#","deadlines":{"end-hours":22}}"#, "end-hours"),
+            ("}", r#","deadlines":{"end-hours":25}}"#, "end-hours"),
+            ("}", r#","timeout-error":"none"}"#, "none"),
             ("}", r#","ordinary-mail":"refuse"}"#, "refuse"),
         ] {
             let error = Settings::parse(&GOOD.replace(from, to)).unwrap_err();

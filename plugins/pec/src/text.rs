@@ -3,6 +3,7 @@
 //! These texts are models for readers; programs read the certification data.
 
 use crate::certification_data::{CertificationData, CertificationKind, DeliveryReceiptKind, RecipientKind};
+use crate::settings::Deadlines;
 
 /// The text of an acceptance receipt. PEC §3.1.4.
 pub fn acceptance(data: &CertificationData) -> String {
@@ -120,6 +121,50 @@ pub fn non_delivery(data: &CertificationData, recipient: &str, error: &str) -> S
     )
 }
 
+/// The text of the notice at the first deadline. PEC §3.1.6.
+pub fn timeout_warning(data: &CertificationData, recipient: &str, deadlines: &Deadlines) -> String {
+    let (first, more) = (deadlines.take_charge_hours, deadlines.end_hours.saturating_sub(deadlines.take_charge_hours));
+    format!(
+        "Avviso di mancata consegna\n{} il messaggio\n\"{}\" proveniente da \"{}\"\n\
+         e destinato all'utente \"{recipient}\"\n\
+         non è stato consegnato nelle prime {} ore dal suo invio. Non escludendo\n\
+         che questo possa avvenire in seguito, si ritiene utile considerare che\n\
+         l'invio potrebbe non andare a buon fine. Il sistema provvederà comunque\n\
+         ad inviare un ulteriore avviso di mancata consegna se nelle prossime\n\
+         {} ore non vi sarà la conferma della ricezione da parte del destinatario.\n{}",
+        moment(data),
+        subject(data),
+        data.sender,
+        hours(first),
+        hours(more),
+        identifier(data)
+    )
+}
+
+/// The text of the notice at the last deadline. PEC §3.1.6.
+pub fn timeout(data: &CertificationData, recipient: &str, deadlines: &Deadlines) -> String {
+    format!(
+        "Avviso di mancata consegna\n{} il messaggio\n\"{}\" proveniente da \"{}\"\n\
+         e destinato all'utente \"{recipient}\"\n\
+         non è stato consegnato nelle {} ore successive al suo invio. Si ritiene\n\
+         che la spedizione debba considerarsi non andata a buon fine.\n{}",
+        moment(data),
+        subject(data),
+        data.sender,
+        hours(deadlines.end_hours),
+        identifier(data)
+    )
+}
+
+/// A count of hours in words where the models of the rules have words.
+pub fn hours(count: u32) -> String {
+    match count {
+        12 => "dodici".to_owned(),
+        24 => "ventiquattro".to_owned(),
+        _ => count.to_string(),
+    }
+}
+
 /// The prefix of the subject of a message of this kind. PEC §3.
 pub fn subject_prefix(kind: CertificationKind) -> Option<&'static str> {
     use crate::wire;
@@ -130,7 +175,8 @@ pub fn subject_prefix(kind: CertificationKind) -> Option<&'static str> {
         CertificationKind::Delivery => Some(wire::SUBJECT_DELIVERY),
         CertificationKind::TransportEnvelope => Some(wire::SUBJECT_TRANSPORT),
         CertificationKind::NonDelivery => Some(wire::SUBJECT_NON_DELIVERY),
-        CertificationKind::Timeout | CertificationKind::VirusDetection => None,
+        CertificationKind::Timeout => Some(wire::SUBJECT_TIMEOUT),
+        CertificationKind::VirusDetection => None,
     }
 }
 

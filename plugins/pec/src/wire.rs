@@ -62,6 +62,8 @@ pub const SUBJECT_ANOMALY: &str = "ANOMALIA MESSAGGIO: ";
 pub const SUBJECT_DELIVERY: &str = "CONSEGNA: ";
 /// Non-delivery notice. PEC §3.3.3.
 pub const SUBJECT_NON_DELIVERY: &str = "AVVISO DI MANCATA CONSEGNA: ";
+/// Notice that a time limit passed, both of them. PEC §3.1.6.
+pub const SUBJECT_TIMEOUT: &str = "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: ";
 
 /// What stands before the sender's address in the display name of an envelope. PEC §3.1.5.
 pub const ON_BEHALF_OF: &str = "Per conto di: ";

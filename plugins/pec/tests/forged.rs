@@ -86,7 +86,7 @@ fn certified_fields_on_ordinary_mail_do_not_certify_it() {
 fn a_signature_of_nobody_in_the_index_is_ordinary_mail() {
     let world = world();
     let envelope = accepted(&world).message;
-    let forged = altered_and_signed(&envelope, "no such text", "", "Gamma");
+    let forged = altered_and_signed(&envelope, "no such text", "", "Omega");
     assert_anomaly(&at_beta(&world, &forged), &forged, NOT_A_PROVIDER);
 }
 
