@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 XTASK = TARGET / "debug" / "xtask"
 SIGILLO = Path(os.environ.get("SIGILLO", TARGET / "debug" / "sigillo"))
+VENV = TARGET / "journeys-venv"
+LIBRARIES = ["cryptography==45.0.7", "asn1crypto==1.5.1"]
 
 # A server compiles its plugins when it starts with them for the first time.
 READY_SECONDS = 180
@@ -399,6 +401,17 @@ def verify_signature(content, ca, folder):
         return run("openssl", "cms", "-verify", "-in", path, "-CAfile", ca)
     finally:
         path.unlink()
+
+
+def python_with_libraries():
+    """A Python with the libraries of second opinions: Debian's packages bring them, elsewhere pip does, once."""
+    for interpreter in (sys.executable, "/usr/bin/python3", VENV / "bin/python"):
+        words = [interpreter, "-c", "import cryptography, asn1crypto"]
+        if Path(interpreter).exists() and subprocess.run(words, capture_output=True).returncode == 0:
+            return interpreter
+    run(sys.executable, "-m", "venv", VENV)
+    run(VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *LIBRARIES)
+    return VENV / "bin/python"
 
 
 def valid_daticert(xml, folder):

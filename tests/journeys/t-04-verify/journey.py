@@ -2,24 +2,9 @@
 is what the client sent."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import harness
-
-VENV = harness.TARGET / "journeys-venv"
-LIBRARIES = ["cryptography==45.0.7", "asn1crypto==1.5.1"]
-
-
-def python():
-    """A Python with the libraries of the second check: Debian's packages bring them, elsewhere pip does, once."""
-    for interpreter in (sys.executable, "/usr/bin/python3", VENV / "bin/python"):
-        words = [interpreter, "-c", "import cryptography, asn1crypto"]
-        if Path(interpreter).exists() and subprocess.run(words, capture_output=True).returncode == 0:
-            return interpreter
-    harness.run(sys.executable, "-m", "venv", VENV)
-    harness.run(VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *LIBRARIES)
-    return VENV / "bin/python"
 
 
 def signed(pair, sent):
@@ -41,7 +26,7 @@ def check_signature(pair, name, content, signer):
     harness.verify_signature(content, pair.folder / "ca.pem", pair.folder)
     path = pair.folder / "independent.eml"
     path.write_bytes(content)
-    words = [python(), Path(__file__).parent / "independent.py", path, pair.folder / "ca.pem", pair.folder / signer / "provider.pem"]
+    words = [harness.python_with_libraries(), Path(__file__).parent / "independent.py", path, pair.folder / "ca.pem", pair.folder / signer / "provider.pem"]
     harness.run(*words)
     harness.check(True, f"{name}: signed by {signer}, as openssl and the independent check agree")
     altered = content.replace(b"Content-Type: application/xml", b"Content-type: application/xml", 1)
