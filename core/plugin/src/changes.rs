@@ -26,6 +26,9 @@ pub struct ChangeSet {
     pub file_into: Option<String>,
     /// Flags for the filed message.
     pub flags: Vec<String>,
+    /// Signatures that the step made: each becomes a record of the register of signatures (LOG-17) in the commit that
+    /// uses it.
+    pub signatures: Vec<SignatureMade>,
 }
 
 impl ChangeSet {
@@ -37,6 +40,7 @@ impl ChangeSet {
             && self.evidence.is_empty()
             && self.file_into.is_none()
             && self.flags.is_empty()
+            && self.signatures.is_empty()
     }
 }
 
@@ -53,6 +57,23 @@ pub struct Submission {
     pub recipients: Vec<Mailbox>,
     /// Checked: every line ends with CRLF.
     pub content: Rope,
+}
+
+/// A signature that was made: what the register says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureMade {
+    /// Name of the key.
+    pub key: String,
+    /// Serial number of its certificate, hexadecimal.
+    pub serial: String,
+    /// SHA-1 of its certificate, hexadecimal: its name in the index of providers.
+    pub certificate_sha1: String,
+    /// SHA-256 of the signed content, hexadecimal.
+    pub content_sha256: String,
+    /// Octets of the signed content.
+    pub content_size: u64,
+    /// When, milliseconds since 1970, UTC.
+    pub at_ms: u64,
 }
 
 /// A change of one key of a plugin's state.

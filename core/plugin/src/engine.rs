@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use sigillo_policy::{Chain, Diagnostic, Facts, OnFailure, Policy, Stage, Step};
 
 use crate::cache::hex;
-use crate::changes::ChangeSet;
+use crate::changes::{ChangeSet, SignatureMade};
 use crate::host::Host;
 use crate::load::{self, Loaded};
 use crate::passage::Passage;
@@ -99,6 +99,7 @@ impl Engine {
         let mut record = record(plugin, stage, index, &ran);
         record.message_size = course.view.rope.len();
         let allowed = Allowed { accept: step.may_accept, discard: step.may_discard };
+        let made = ran.recorded.signatures.clone();
         let outcome = match self.settle(ran, stage, allowed, course).await {
             Ok((outcome, changes)) => {
                 record.verdict = outcome.word().into();
@@ -110,6 +111,7 @@ impl Engine {
                 record.verdict = after.as_ref().map_or("skip", Outcome::word).into();
                 tracing::warn!(plugin = %plugin.name, %stage, passage = passage.id(), verdict = record.verdict, why, "step failed");
                 record.failure = Some(why);
+                undone(&plugin.name, passage.id(), &made);
                 after.unwrap_or(Outcome::Continue)
             }
         };
@@ -153,6 +155,7 @@ impl Engine {
         let (outcome, changes) = match ran.said {
             Ok(_) => (Outcome::Continue, Some(ran.recorded.change_set(&plugin.name, format!("timer/{key}")))),
             Err(failure) => {
+                undone(&plugin.name, passage_id, &ran.recorded.signatures);
                 // What the plugin itself says will not work later either is not tried again.
                 let hold = failure.permanent || grant.on_failure != OnFailure::Defer;
                 tracing::warn!(plugin = %plugin.name, key, hold, why = failure.words, "wake-up failed");
@@ -210,7 +213,9 @@ impl Course {
             Outcome::Defer(_) | Outcome::Hold(_) => false,
         };
         let as_it_came = matches!(outcome, Outcome::Reject(_) | Outcome::Defer(_) | Outcome::Hold(_));
-        let kept = self.change_sets.into_iter().filter(|(index, _)| keep(*index)).map(|(_, changes)| changes);
+        let (kept, dropped): (Vec<_>, Vec<_>) = self.change_sets.into_iter().partition(|(index, _)| keep(*index));
+        dropped.iter().for_each(|(_, set)| undone(&set.plugin, passage.id(), &set.signatures));
+        let kept = kept.into_iter().map(|(_, changes)| changes);
         let (message, structure) = match as_it_came {
             true => (passage.message().clone(), passage.structure().clone()),
             false => (self.view.rope.clone(), self.view.structure.clone()),
@@ -224,6 +229,21 @@ impl Course {
             steps: self.steps,
             epoch: engine.epoch.clone(),
         }
+    }
+}
+
+/// Signatures that nothing will carry: the register has only those of commits, the operator's log has these (LOG-17).
+fn undone(plugin: &str, passage: &str, signatures: &[SignatureMade]) {
+    for made in signatures {
+        tracing::info!(
+            plugin,
+            passage,
+            key = made.key,
+            serial = made.serial,
+            certificate_sha1 = made.certificate_sha1,
+            content_sha256 = made.content_sha256,
+            "a signature was made and is not used: its step did not end in a commit"
+        );
     }
 }
 

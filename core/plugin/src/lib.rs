@@ -29,10 +29,10 @@ mod verdict;
 mod view;
 mod world;
 
-pub use changes::{ChangeSet, Event, StateWrite, Submission, TimerOp};
+pub use changes::{ChangeSet, Event, SignatureMade, StateWrite, Submission, TimerOp};
 pub use engine::Engine;
 pub use host::{Host, HostError, HostOptions};
 pub use load::manifests;
 pub use passage::{Arrival, Passage};
 pub use run::{ChainRun, Outcome, Reply, StepRecord};
-pub use services::{Level, MailboxStatus, ServiceError, Services};
+pub use services::{Level, MailboxStatus, ServiceError, Services, Signed};

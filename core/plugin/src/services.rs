@@ -8,6 +8,8 @@ use sigillo_mail::structure::Structure;
 use sigillo_mail::{Rope, Source};
 use sigillo_trust::{Directory, Verification};
 
+use crate::changes::SignatureMade;
+
 /// Why the server could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
@@ -20,6 +22,15 @@ pub enum ServiceError {
     /// Something outside did not answer: the step may succeed later.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// A signature, and what the register of signatures says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Detached CMS SignedData, DER.
+    pub der: Vec<u8>,
+    /// For the register.
+    pub made: SignatureMade,
 }
 
 /// State of a mailbox, as `mailboxes.status` says it.
@@ -75,7 +86,7 @@ pub trait Services: Send + Sync {
     /// Milliseconds since 1970, UTC.
     fn now_ms(&self) -> u64;
     /// Detached CMS SignedData over `content` by a named key, DER.
-    async fn sign(&self, key: &str, content: &Rope) -> Result<Vec<u8>, ServiceError>;
+    async fn sign(&self, key: &str, content: &Rope) -> Result<Signed, ServiceError>;
     /// The rfc822 names of the named key's certificate.
     fn key_addresses(&self, key: &str) -> Result<Vec<String>, ServiceError>;
     /// Verifies the top-level signature of a message at an instant.

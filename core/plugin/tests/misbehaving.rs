@@ -217,7 +217,20 @@ async fn a_key_that_is_not_granted_and_one_that_does_not_exist_look_alike() {
         let run = submit(&engine, MESSAGE).await;
         let Outcome::Reject(reply) = &run.outcome else { panic!("{key}: {:?}", run.outcome) };
         assert_eq!(reply.text, answer);
+        // What was signed, and nothing else, is in what the server is to record.
+        let made: Vec<_> = run.change_sets.iter().flat_map(|set| &set.signatures).map(|made| &made.key[..]).collect();
+        assert_eq!(made, if key == "provider" { vec!["provider"] } else { vec![] });
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_of_a_step_that_is_undone_is_not_recorded() {
+    // The guest signs and refuses; where its policy lets it, a refusal is a deferral, and nothing of a deferral stays.
+    let grants = "    config: { key: provider, then: trap }\n    grants: { signer: [provider] }";
+    let (engine, _) = load(&one("asks-ungranted", "access", grants, "on-failure: defer")).await;
+    let run = submit(&engine, MESSAGE).await;
+    assert!(matches!(run.outcome, Outcome::Defer(_)), "{:?}", run.outcome);
+    assert!(run.change_sets.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

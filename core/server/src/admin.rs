@@ -2,6 +2,7 @@
 //! configuration or the policy is at fault.
 
 mod index;
+mod keys;
 mod mailboxes;
 mod queue;
 mod registry;
@@ -32,7 +33,8 @@ const EXIT_CONFIG: u8 = 78;
   sigillo queue list --json
   sigillo index fetch
   sigillo log search --sender ada@pec.alfa.example --since 2026-01-01
-  sigillo log verify")]
+  sigillo log verify
+  sigillo keys list")]
 pub struct Cli {
     /// The configuration file.
     #[arg(short, long, global = true, default_value = "sigillo.yaml", env = "SIGILLO_CONFIG")]
@@ -66,6 +68,9 @@ enum Command {
     /// The message log (registro).
     #[command(subcommand)]
     Log(registry::LogCommand),
+    /// Signing keys.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
 }
 
 /// Why a command failed.
@@ -134,6 +139,7 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
         Command::Index(command) => index::index(&config, command).await,
         Command::Log(command) => registry::log(&open(&config)?, command).await,
+        Command::Keys(command) => keys::keys(config, command).await,
     }
 }
 

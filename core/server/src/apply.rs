@@ -86,6 +86,7 @@ fn apply_set(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str, life: Duration) ->
             source: plugin.to_owned(),
         })?;
     }
+    crate::signatures::append(tx, set, passage)?;
     for submission in &set.submissions {
         let letter = Letter {
             id: submission.id.clone(),

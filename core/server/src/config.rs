@@ -1,5 +1,7 @@
 //! The server's configuration, `sigillo.yaml`. Every key stands with its default in `config/sigillo.yaml`.
 
+mod keys;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use serde::Deserialize;
 use sigillo_delivery::{Route, Schedule, Security};
 
 use crate::index::settings::{IndexSettings, OwnSettings};
+pub use keys::{Key, KeyEntries, Token};
 
 /// Largest message by default, octets (QUO-06: 100 MB in every offer).
 pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
@@ -40,7 +43,7 @@ pub struct Config {
     pub tls: Tls,
     /// Signing keys by name.
     #[serde(default)]
-    pub keys: std::collections::BTreeMap<String, Key>,
+    pub keys: std::collections::BTreeMap<String, KeyEntries>,
     /// Whom to believe about certified mail.
     #[serde(default)]
     pub trust: Trust,
@@ -108,19 +111,6 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM, readable by the owner only.
     pub key: PathBuf,
-}
-
-/// A signing key.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Key {
-    /// PEM, readable by the owner only.
-    pub key: PathBuf,
-    /// PEM.
-    pub certificate: PathBuf,
-    /// PEM: the certificates between it and the root.
-    #[serde(default)]
-    pub chain: Option<PathBuf>,
 }
 
 /// Whom to believe about certified mail.
@@ -277,6 +267,7 @@ impl Config {
                 return Err(format!("listeners: {} stands there twice", listener.address));
             }
         }
+        self.keys.iter().try_for_each(|(name, entries)| entries.check(name))?;
         for route in &self.delivery.routes {
             if route.domain != "*" {
                 route.domain.parse::<sigillo_mail::Domain>().map_err(|e| format!("route '{}': {e}", route.domain))?;

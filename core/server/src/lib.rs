@@ -17,6 +17,7 @@ mod dispatch;
 mod facts;
 pub mod imap_service;
 pub mod index;
+pub mod keys;
 mod listeners;
 mod metrics;
 mod monitor;
@@ -26,6 +27,7 @@ mod reception;
 mod report;
 pub mod server;
 pub mod services;
+mod signatures;
 mod tls;
 mod wake;
 

@@ -23,6 +23,7 @@ pub struct Metrics {
     logins: IntCounterVec,
     sessions: IntGaugeVec,
     queue: IntGaugeVec,
+    key_expires: IntGaugeVec,
     started: IntGauge,
     index_age: IntGaugeVec,
     index_success: IntGaugeVec,
@@ -80,6 +81,12 @@ impl Metrics {
                 "index_failures_total",
                 "Fetches of the index of providers after which the edition in use stayed",
                 &[],
+            )?,
+            key_expires: gauge(
+                &registry,
+                "key_expires_seconds",
+                "Seconds until the last certificate of a signing key ends",
+                &["key"],
             )?,
             started: IntGauge::new("sigillo_start_time_seconds", "When the server started, seconds since 1970")?,
             registry,
@@ -153,6 +160,13 @@ impl Metrics {
         let none: [&str; 0] = [];
         self.index_fetches.with_label_values(&none).inc();
         self.index_failures.with_label_values(&none).inc_by(u64::from(!good));
+    }
+
+    /// How long each key still signs, milliseconds.
+    pub fn keys(&self, expiry: &[(&str, i64)]) {
+        for (key, left_ms) in expiry {
+            self.key_expires.with_label_values(&[key]).set(left_ms / 1000);
+        }
     }
 
     /// The page that Prometheus reads.

@@ -69,6 +69,7 @@ async fn metrics(server: &Server) -> Result<Vec<u8>, String> {
     if let Some(age) = server.index().age() {
         server.metrics().index(age, server.index().last_success());
     }
+    server.metrics().keys(&server.facilities().keys().expiry(sigillo_store::commit::now()));
     server.metrics().page().map_err(|error| error.to_string())
 }
 

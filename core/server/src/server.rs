@@ -21,6 +21,9 @@ use crate::{check, listeners, tls};
 /// How often what is past its time is removed.
 const SWEEP: Duration = Duration::from_secs(3600);
 
+/// How often keys that end soon are told again.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
 /// A server, whole.
 pub struct Server {
     config: Config,
@@ -28,6 +31,7 @@ pub struct Server {
     engine: Engine,
     courier: Courier,
     index: Arc<Index>,
+    facilities: Arc<Facilities>,
     schedule: Schedule,
     metrics: Metrics,
     secret: ServerSecret,
@@ -58,11 +62,12 @@ impl Server {
         let facilities = Arc::new(Facilities::load(&config, store.clone())?);
         let index = facilities.index().clone();
         keeper::begin(&index, &store).await?;
-        let engine = load_engine(&config, facilities).await?;
+        let engine = load_engine(&config, facilities.clone()).await?;
         let router = Router::new(config.routes());
         Ok(Arc::new(Server {
             courier: Courier::new(config.hostname.clone(), router, client_tls),
             index,
+            facilities,
             schedule: config.schedule(),
             metrics: Metrics::new().map_err(|error| StartError::System(error.to_string()))?,
             secret: server_secret(&store).await?,
@@ -92,7 +97,13 @@ impl Server {
     }
 
     async fn sweep(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+        let mut told = 0;
         while !*shutdown.borrow() {
+            let now = sigillo_store::commit::now();
+            if now >= told + DAY_MS {
+                told = now;
+                self.facilities.keys().warn(now);
+            }
             if let Err(error) = self.store.write(|tx| tx.sweep()).await {
                 tracing::error!(%error, "what is past its time cannot be removed");
             }
@@ -136,6 +147,11 @@ impl Server {
     /// When to try again.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
+    }
+
+    /// What plugins may ask of the server.
+    pub fn facilities(&self) -> &Facilities {
+        &self.facilities
     }
 
     /// The figures.

@@ -1,22 +1,22 @@
 //! What plugins may ask of the server, once the host has checked that their policy grants it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Mailbox, Rope, Source};
-use sigillo_plugin::{Level, MailboxStatus, ServiceError, Services};
-use sigillo_store::{AccountState, Segments, Store, StoreError};
-use sigillo_trust::{Anchors, Directory, SigningKey, Verification};
+use sigillo_plugin::{Level, MailboxStatus, ServiceError, Services, Signed};
+use sigillo_store::{AccountState, Store, StoreError};
+use sigillo_trust::{Anchors, Directory, KeyCertificate, Verification};
 
-use crate::config::{Config, ConfigError, read_bytes, read_secret};
+use crate::config::{Config, ConfigError, read_bytes};
 use crate::index::Index;
+use crate::keys::Keys;
 
 /// The store, the keys and the trust of one server.
 pub struct Facilities {
     store: Store,
-    keys: BTreeMap<String, Arc<SigningKey>>,
+    keys: Keys,
     anchors: Arc<Anchors>,
     index: Arc<Index>,
 }
@@ -40,7 +40,7 @@ impl Facilities {
             None => anchors,
         };
         let index = Arc::new(Index::open(config)?);
-        let keys = load_keys(config)?;
+        let keys = Keys::load(config)?;
         Ok(Facilities { store, keys, anchors: Arc::new(anchors), index })
     }
 
@@ -48,20 +48,16 @@ impl Facilities {
     pub fn index(&self) -> &Arc<Index> {
         &self.index
     }
-}
 
-/// The signing keys by their names.
-pub(crate) fn load_keys(config: &Config) -> Result<BTreeMap<String, Arc<SigningKey>>, ConfigError> {
-    let mut keys = BTreeMap::new();
-    for (name, key) in &config.keys {
-        let chain = key.chain.as_ref().map(|path| read_bytes(&config.path(path))).transpose()?.unwrap_or_default();
-        let secret = read_secret(&config.path(&key.key))?;
-        let certificate = read_bytes(&config.path(&key.certificate))?;
-        let loaded = SigningKey::load(&secret, &certificate, &chain)
-            .map_err(|error| ConfigError(format!("keys.{name}: {error}")))?;
-        keys.insert(name.clone(), Arc::new(loaded));
+    /// The signing keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
-    Ok(keys)
+
+    /// Every certificate of a key, the one in use and those of a renewal: all of them belong into the index of providers.
+    pub fn certificates(&self, key: &str) -> Result<Vec<KeyCertificate>, ServiceError> {
+        self.keys.certificates(key)
+    }
 }
 
 /// Runs work that computes or reads for long off the threads that serve sockets.
@@ -100,15 +96,12 @@ impl Services for Facilities {
         sigillo_store::commit::now()
     }
 
-    async fn sign(&self, key: &str, content: &Rope) -> Result<Vec<u8>, ServiceError> {
-        let key = self.keys.get(key).ok_or(ServiceError::NotFound)?.clone();
-        let (content, source): (Rope, Arc<Segments>) = (content.clone(), self.store.segments().clone());
-        let at = self.now_ms();
-        aside(move || key.sign_detached(&content, source.as_ref(), at).map_err(unavailable)).await
+    async fn sign(&self, key: &str, content: &Rope) -> Result<Signed, ServiceError> {
+        self.keys.sign(key, content, self.store.segments().clone(), self.now_ms()).await
     }
 
     fn key_addresses(&self, key: &str) -> Result<Vec<String>, ServiceError> {
-        Ok(self.keys.get(key).ok_or(ServiceError::NotFound)?.addresses().to_vec())
+        self.keys.addresses(key, self.now_ms())
     }
 
     async fn verify(&self, message: &Rope, structure: &Structure, at_ms: u64) -> Result<Verification, ServiceError> {

@@ -54,6 +54,8 @@ pub struct Record {
 pub struct Search {
     /// Id of the original message, exactly.
     pub message_id: Option<String>,
+    /// What happened, exactly.
+    pub kind: Option<String>,
     /// Sender, whatever its case.
     pub sender: Option<String>,
     /// A recipient, whatever its case.
@@ -146,6 +148,7 @@ impl Reader<'_> {
         let lower = |value: &Option<String>| value.as_ref().map(|v| Value::Text(v.to_ascii_lowercase()));
         let instant = |value: Option<Millis>| value.map(|v| Value::Integer(v as i64));
         condition(" AND message_id = ?", text(&search.message_id));
+        condition(" AND kind = ?", text(&search.kind));
         condition(" AND sender = ?", lower(&search.sender));
         condition(
             " AND sequence IN (SELECT sequence FROM evidence_recipients WHERE address = ?)",

@@ -6,6 +6,7 @@ use cms::cert::x509::der::asn1::{AnyRef, ObjectIdentifier};
 use cms::cert::x509::der::oid::db::{rfc5911, rfc5912};
 use cms::cert::x509::der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use openssl::bn::BigNum;
+use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::pkey::Id;
 use openssl::sign::Verifier;
@@ -41,6 +42,11 @@ pub(crate) fn rfc822_names(certificate: &X509Ref) -> Vec<String> {
     let names = certificate.subject_alt_names();
     let emails = names.iter().flatten().filter_map(|name| name.email());
     emails.filter(|e| e.is_ascii() && !e.bytes().any(|b| b.is_ascii_control())).map(String::from).collect()
+}
+
+/// The serial number of a certificate in hexadecimal.
+pub(crate) fn serial(certificate: &X509Ref) -> Result<String, ErrorStack> {
+    Ok(certificate.serial_number().to_bn()?.to_hex_str()?.to_ascii_lowercase())
 }
 
 /// A digest algorithm by its object identifier.

@@ -23,11 +23,14 @@ use cms::signed_data::{
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Private};
-use openssl::sign::Signer;
+use openssl::sign::{Signer, Verifier};
 use openssl::x509::{X509, X509KeyUsage};
 use sigillo_mail::{Rope, Source};
 
-use crate::signature::{digest, rfc822_names};
+use crate::anchors::distinguished_name;
+use crate::signature::{digest, rfc822_names, serial};
+use crate::time::milliseconds;
+use crate::token::{TokenError, TokenKey, TokenKind, TokenPlace};
 
 /// Shortest RSA key that signs, bits. RFC 8551 §4.2 has 2048 as the least that is SHOULD- for new messages; every
 /// genuine certified-mail key has that or more.
@@ -61,6 +64,9 @@ pub enum KeyError {
     /// More than [`CHAIN_MAX`] certificates.
     #[error("the chain has more than {CHAIN_MAX} certificates")]
     Chain,
+    /// The module of the key's token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// Why a signature could not be made.
@@ -75,6 +81,43 @@ pub enum SignError {
     /// The structures could not be written: a time out of range, for instance.
     #[error("the signature could not be encoded: {0}")]
     Encoding(der::Error),
+    /// The token did not sign.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token signed with another key than the certificate's.
+    #[error("the key in the token is not the certificate's: its signature does not verify")]
+    WrongKey,
+}
+
+/// A signature that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Detached CMS SignedData, DER.
+    pub der: Vec<u8>,
+    /// SHA-256 of the content that is signed.
+    pub content_sha256: Vec<u8>,
+}
+
+/// What a key's certificate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyCertificate {
+    /// DER.
+    pub der: Vec<u8>,
+    /// As `C=IT, O=…, CN=…`.
+    pub subject: String,
+    /// Serial number in hexadecimal.
+    pub serial: String,
+    /// SHA-1 of the DER in hexadecimal, the name that the index of providers gives it ([PEC §5.6]).
+    pub sha1: String,
+    /// First instant of its time, milliseconds since 1970, UTC.
+    pub not_before_ms: u64,
+    /// Last instant of its time.
+    pub not_after_ms: u64,
+}
+
+enum Secret {
+    Here(PKey<Private>),
+    Token(TokenKey),
 }
 
 impl From<der::Error> for SignError {
@@ -85,10 +128,11 @@ impl From<der::Error> for SignError {
 
 /// A private key with the certificates that go with it into every signature.
 pub struct SigningKey {
-    key: PKey<Private>,
+    secret: Secret,
     /// The signer's certificate first, then its chain.
     certificates: Vec<Certificate>,
     certificate: X509,
+    facts: KeyCertificate,
     addresses: Vec<String>,
 }
 
@@ -105,16 +149,24 @@ impl SigningKey {
     pub fn load(key_pem: &[u8], certificate_pem: &[u8], chain_pem: &[u8]) -> Result<SigningKey, KeyError> {
         // The callback answers for the terminal: OpenSSL would ask whoever started the server for a passphrase.
         let key = PKey::private_key_from_pem_callback(key_pem, |_| Ok(0)).map_err(KeyError::Key)?;
-        match key.id() {
-            Id::RSA if key.bits() < RSA_BITS_MIN => return Err(KeyError::Short(key.bits())),
-            Id::RSA | Id::EC => {}
-            _ => return Err(KeyError::Kind),
-        }
-        let library = |e: ErrorStack| KeyError::Certificate("certificate", e.to_string());
-        let certificate = X509::from_pem(certificate_pem).map_err(library)?;
-        if !certificate.public_key().map_err(library)?.public_eq(&key) {
+        kind(key.id(), key.bits())?;
+        let certificate = leaf(certificate_pem)?;
+        if !certificate.public_key().map_err(unusable)?.public_eq(&key) {
             return Err(KeyError::Mismatch);
         }
+        SigningKey::new(Secret::Here(key), certificate, chain_pem)
+    }
+
+    /// A key that stays in a token, with its certificate and chain from PEM. The module is loaded here; whether the
+    /// token is there, and holds the certificate's key, [`SigningKey::probe`] finds.
+    pub fn in_token(place: TokenPlace, certificate_pem: &[u8], chain_pem: &[u8]) -> Result<SigningKey, KeyError> {
+        let certificate = leaf(certificate_pem)?;
+        let public = certificate.public_key().map_err(unusable)?;
+        let key = TokenKey::new(place, kind(public.id(), public.bits())?)?;
+        SigningKey::new(Secret::Token(key), certificate, chain_pem)
+    }
+
+    fn new(secret: Secret, certificate: X509, chain_pem: &[u8]) -> Result<SigningKey, KeyError> {
         if certificate.key_usage().is_some_and(|usage| !usage.contains(X509KeyUsage::DIGITAL_SIGNATURE)) {
             return Err(KeyError::Usage);
         }
@@ -130,7 +182,32 @@ impl SigningKey {
             }
         }
         let addresses = rfc822_names(&certificate);
-        Ok(SigningKey { key, certificates, certificate, addresses })
+        let facts = facts(&certificate).map_err(unusable)?;
+        Ok(SigningKey { secret, certificates, certificate, facts, addresses })
+    }
+
+    /// Signs something and verifies it by the certificate: whether the key is the certificate's, and works now. May
+    /// block for as long as a token's module does.
+    pub fn probe(&self) -> Result<(), SignError> {
+        self.sign_octets(b"Is this the key of the certificate?").map(drop)
+    }
+
+    /// Where the key is, if it is in a token.
+    pub fn token(&self) -> Option<&TokenPlace> {
+        match &self.secret {
+            Secret::Here(_) => None,
+            Secret::Token(key) => Some(key.place()),
+        }
+    }
+
+    /// What the certificate says.
+    pub fn certificate_facts(&self) -> &KeyCertificate {
+        &self.facts
+    }
+
+    /// The certificates between the signer's and the root that go into each signature, DER.
+    pub fn chain(&self) -> Result<Vec<Vec<u8>>, SignError> {
+        Ok(self.certificates[1..].iter().map(Encode::to_der).collect::<Result<_, _>>()?)
     }
 
     /// The rfc822 names of the certificate: the addresses this key may sign for ([PEC §5.5.2]).
@@ -144,11 +221,12 @@ impl SigningKey {
     }
 
     /// A detached CMS SignedData (RFC 5652 §5) over the content, in DER: SHA-256, the attributes content-type,
-    /// signing-time and message-digest, and all certificates. `at` is milliseconds since 1970, UTC.
+    /// signing-time and message-digest, and all certificates. `at` is milliseconds since 1970, UTC. Whether the
+    /// certificate is in its time then, the caller knows ([`crate::KeyRing`]).
     ///
     /// The content is signed as it stands: for S/MIME its lines must already end in CRLF (RFC 8551 §3.1.1).
     pub fn sign_detached(&self, content: &Rope, source: &dyn Source, at: u64) -> Result<Vec<u8>, SignError> {
-        self.sign_digest(&digest(content, source, MessageDigest::sha256())?, at, None)
+        Ok(self.sign(content, source, at)?.der)
     }
 
     /// The same with the content inside (RFC 5652 §5.2 eContent), as the index of providers is exchanged
@@ -158,17 +236,35 @@ impl SigningKey {
         self.sign_digest(&digest, at, Some(Any::new(der::Tag::OctetString, content)?))
     }
 
+    /// The same, with the digest of what was signed.
+    pub fn sign(&self, content: &Rope, source: &dyn Source, at: u64) -> Result<Signature, SignError> {
+        let content_sha256 = digest(content, source, MessageDigest::sha256())?;
+        Ok(Signature { der: self.sign_digest(&content_sha256, at, None)?, content_sha256 })
+    }
+
     fn sign_digest(&self, digest: &[u8], at: u64, content: Option<Any>) -> Result<Vec<u8>, SignError> {
         let attributes = signed_attributes(digest, at)?;
         // RFC 5652 §5.4: what is signed is the DER of the attributes with the tag of SET OF, not [0] IMPLICIT.
-        let signature = self.sign(&attributes.to_der()?)?;
+        let signature = self.sign_octets(&attributes.to_der()?)?;
         self.signed_data(attributes, signature, content)
     }
 
-    fn sign(&self, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-        let mut signer = Signer::new(MessageDigest::sha256(), &self.key)?;
-        signer.update(octets)?;
-        signer.sign_to_vec()
+    fn sign_octets(&self, octets: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.secret {
+            Secret::Here(key) => {
+                let mut signer = Signer::new(MessageDigest::sha256(), key)?;
+                signer.update(octets)?;
+                Ok(signer.sign_to_vec()?)
+            }
+            Secret::Token(key) => {
+                let signature = key.sign(octets)?;
+                // A module that answers with something else must not put it under a message.
+                let public = self.certificate.public_key()?;
+                let mut verifier = Verifier::new(MessageDigest::sha256(), &public)?;
+                let holds = verifier.verify_oneshot(&signature, octets).unwrap_or(false);
+                if holds { Ok(signature) } else { Err(SignError::WrongKey) }
+            }
+        }
     }
 
     fn signed_data(
@@ -207,12 +303,44 @@ impl SigningKey {
 
     /// `rsaEncryption` is the name that every verifier must know (RFC 3370 §3.2) and that most providers write.
     fn signature_algorithm(&self) -> AlgorithmIdentifierOwned {
-        if self.key.id() == Id::RSA {
+        let is_rsa = self.certificate.public_key().is_ok_and(|key| key.id() == Id::RSA);
+        if is_rsa {
             AlgorithmIdentifierOwned { oid: rfc5912::RSA_ENCRYPTION, parameters: Some(Any::null()) }
         } else {
             AlgorithmIdentifierOwned { oid: rfc5912::ECDSA_WITH_SHA_256, parameters: None }
         }
     }
+}
+
+/// The kinds of keys that sign mail, and their least size.
+fn kind(id: Id, bits: u32) -> Result<TokenKind, KeyError> {
+    match id {
+        Id::RSA if bits < RSA_BITS_MIN => Err(KeyError::Short(bits)),
+        Id::RSA => Ok(TokenKind::Rsa),
+        Id::EC => Ok(TokenKind::Curve),
+        _ => Err(KeyError::Kind),
+    }
+}
+
+fn unusable(error: ErrorStack) -> KeyError {
+    KeyError::Certificate("certificate", error.to_string())
+}
+
+fn leaf(pem: &[u8]) -> Result<X509, KeyError> {
+    X509::from_pem(pem).map_err(unusable)
+}
+
+fn facts(certificate: &X509) -> Result<KeyCertificate, ErrorStack> {
+    let der = certificate.to_der()?;
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    Ok(KeyCertificate {
+        subject: distinguished_name(certificate.subject_name()),
+        serial: serial(certificate)?,
+        sha1: hex(&certificate.digest(MessageDigest::sha1())?),
+        not_before_ms: milliseconds(certificate.not_before())?,
+        not_after_ms: milliseconds(certificate.not_after())?,
+        der,
+    })
 }
 
 /// The attributes of RFC 5652 §11.1 to §11.3.

@@ -16,7 +16,7 @@ use sigillo_mail::{Rope, Source};
 use crate::anchors::{Anchors, distinguished_name};
 use crate::directory::INDEX_OCTETS_MAX;
 use crate::problem::Problem;
-use crate::signature::{certificates, check, name, only_signer, rfc822_names};
+use crate::signature::{certificates, check, name, only_signer, rfc822_names, serial};
 use crate::signed_data::{SignedData, SignerView, normalise};
 
 /// Longest signature part, octets as transmitted; genuine ones have 5 to 12 thousand. Taking it apart can need forty
@@ -205,10 +205,8 @@ fn properties(signer: &SignerView<'_>, certificate: &X509Ref) -> BTreeMap<String
         ("subject".into(), distinguished_name(certificate.subject_name())),
         ("issuer".into(), distinguished_name(certificate.issuer_name())),
     ]);
-    if let Ok(serial) =
-        certificate.serial_number().to_bn().and_then(|number| number.to_hex_str().map(|s| s.to_string()))
-    {
-        facts.insert("serial".into(), serial.to_ascii_lowercase());
+    if let Ok(serial) = serial(certificate) {
+        facts.insert("serial".into(), serial);
     }
     // The signer's own word, and not demanded (RFC 5652 §11.3).
     if let Some(time) = signing_time(signer) {

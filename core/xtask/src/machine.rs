@@ -22,6 +22,8 @@ pub const JOURNEYS: &[Need] = &[
     ("msmtp", "msmtp"),
     ("mbsync", "isync"),
     ("sqlite3", "sqlite3"),
+    ("softhsm2-util", "softhsm2"),
+    ("pkcs11-tool", "opensc"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
     ("/usr/lib/python3/dist-packages/asn1crypto", "python3-asn1crypto"),
 ];

@@ -23,9 +23,10 @@ impl Host for StepState {
             return Err(limit(format!("a step signs at most {} times", limits::SIGNATURES_PER_STEP_MAX)));
         }
         let services = self.services();
-        let signature = services.sign(&key, &content).await.map_err(no_such_key)?;
-        self.reads(signature.len() as u64)?;
-        Ok(signature)
+        let signed = services.sign(&key, &content).await.map_err(no_such_key)?;
+        self.reads(signed.der.len() as u64)?;
+        self.recorded.signatures.push(signed.made);
+        Ok(signed.der)
     }
 
     fn addresses(&mut self, key: String) -> Result<Vec<String>, Refusal> {

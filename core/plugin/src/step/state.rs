@@ -11,7 +11,7 @@ use sigillo_trust::Directory;
 use wasmtime::component::ResourceTable;
 
 use crate::cache::hex;
-use crate::changes::{ChangeSet, Event, StateWrite, Submission, TimerOp};
+use crate::changes::{ChangeSet, Event, SignatureMade, StateWrite, Submission, TimerOp};
 use crate::limits;
 use crate::meter::{Budget, LimitHit, MemoryLimit, Tally};
 use crate::passage::Passage;
@@ -62,6 +62,8 @@ pub struct Recorded {
     pub file_into: Option<String>,
     /// See [`ChangeSet`].
     pub flags: Vec<String>,
+    /// See [`ChangeSet`].
+    pub signatures: Vec<SignatureMade>,
 }
 
 impl Recorded {
@@ -77,6 +79,7 @@ impl Recorded {
             evidence: self.evidence,
             file_into: self.file_into,
             flags: self.flags,
+            signatures: self.signatures,
         }
     }
 }

@@ -11,7 +11,8 @@ use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Rope, Source};
 use sigillo_plugin::{
-    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, ServiceError, Services, manifests,
+    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, ServiceError, Services, SignatureMade,
+    Signed, manifests,
 };
 use sigillo_policy::{Diagnostic, Facts, Stage};
 use sigillo_trust::{Directory, Verification};
@@ -36,9 +37,10 @@ impl Services for Server {
         1_750_000_000_000
     }
 
-    async fn sign(&self, key: &str, content: &Rope) -> Result<Vec<u8>, ServiceError> {
+    async fn sign(&self, key: &str, content: &Rope) -> Result<Signed, ServiceError> {
+        let made = SignatureMade { key: key.into(), content_size: content.len(), ..SignatureMade::default() };
         match key {
-            "provider" => Ok(vec![0x30; content.len() as usize]),
+            "provider" => Ok(Signed { der: vec![0x30; content.len() as usize], made }),
             "missing" => Err(ServiceError::NotFound),
             _ => panic!("an ungranted key reached the server: {key}"),
         }

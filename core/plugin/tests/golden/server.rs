@@ -13,7 +13,8 @@ use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Rope, Source};
 use sigillo_plugin::{
-    ChangeSet, Engine, Host, HostOptions, Level, MailboxStatus, ServiceError, Services, TimerOp, manifests,
+    ChangeSet, Engine, Host, HostOptions, Level, MailboxStatus, ServiceError, Services, SignatureMade, Signed, TimerOp,
+    manifests,
 };
 use sigillo_policy::Diagnostic;
 use sigillo_trust::{Anchors, Directory, SigningKey, Verification};
@@ -209,13 +210,14 @@ impl Services for Server {
         self.now.load(Ordering::Relaxed)
     }
 
-    async fn sign(&self, key: &str, content: &Rope) -> Result<Vec<u8>, ServiceError> {
+    async fn sign(&self, key: &str, content: &Rope) -> Result<Signed, ServiceError> {
         if key != self.key_name {
             return Err(ServiceError::NotFound);
         }
         self.signatures.fetch_add(1, Ordering::Relaxed);
         let signed = self.key.sign_detached(content, &NoSource, self.now_ms());
-        signed.map_err(|error| ServiceError::Unavailable(error.to_string()))
+        let der = signed.map_err(|error| ServiceError::Unavailable(error.to_string()))?;
+        Ok(Signed { der, made: SignatureMade { key: key.into(), ..SignatureMade::default() } })
     }
 
     fn key_addresses(&self, key: &str) -> Result<Vec<String>, ServiceError> {

@@ -14,7 +14,7 @@ use super::{CommandError, instant, open, say, say_json};
 use crate::config::{Config, ConfigError, read_bytes};
 use crate::index::source::read_index;
 use crate::index::{Accept, Index, Update, own};
-use crate::services::load_keys;
+use crate::keys::Keys;
 
 /// Names printed of each kind of change; `--json` prints all.
 const NAMES_SHOWN: usize = 50;
@@ -303,8 +303,8 @@ async fn export(config: &Config, out: Option<&Path>, signed: bool) -> Result<(),
     let certified = own::certified(&open(config)?).await?;
     let mut octets = own::entries(config, settings, &certified)?.entries_to_ldif().into_bytes();
     if signed {
-        let keys = load_keys(config)?;
-        let key = keys.get(&settings.key).ok_or_else(|| ConfigError("trust.own.key: there is no such key".into()))?;
+        let key = Keys::load(config)?.signing(&settings.key, now());
+        let key = key.map_err(|error| ConfigError(format!("trust.own.key: {error}")))?;
         octets = key.sign_attached(&octets, now()).map_err(|error| CommandError::Other(error.to_string()))?;
     }
     let Some(path) = out else {

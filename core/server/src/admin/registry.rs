@@ -29,6 +29,9 @@ pub struct SearchArguments {
     /// Unique id of the original message, without angle brackets.
     #[arg(long)]
     id: Option<String>,
+    /// What happened: `accepted`, `signature`, …
+    #[arg(long)]
+    kind: Option<String>,
     /// Sender of the original message.
     #[arg(long)]
     sender: Option<String>,
@@ -73,6 +76,7 @@ pub async fn log(store: &Store, command: LogCommand) -> Result<(), CommandError>
 async fn search(store: &Store, arguments: SearchArguments) -> Result<(), CommandError> {
     let search = Search {
         message_id: arguments.id.map(|id| id.trim_matches(['<', '>']).to_owned()),
+        kind: arguments.kind,
         sender: arguments.sender,
         recipient: arguments.recipient,
         since: arguments.since.map(|text| when(&text, false)).transpose()?,

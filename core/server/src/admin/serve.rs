@@ -85,10 +85,25 @@ async fn check_files(config: &Config) -> Vec<Diagnostic> {
     note(tls::server(config).map(|_| ()));
     note(tls::client(config).map(|_| ()));
     if let Ok(store) = scratch_store() {
-        note(Facilities::load(config, store.0.clone()).map(|_| ()));
+        match Facilities::load(config, store.0.clone()) {
+            Err(error) => note(Err(error)),
+            Ok(facilities) => {
+                let concerns = facilities.keys().concerns(sigillo_store::commit::now());
+                findings.extend(concerns.into_iter().map(|(stops, words)| key_finding(stops, &words)));
+            }
+        }
     }
     findings.extend(crate::index::check::findings(config).await);
     findings
+}
+
+/// A key that signs no more is an error, one that soon will not a warning.
+fn key_finding(stops: bool, words: &str) -> Diagnostic {
+    let mut finding = Diagnostic::file("sigillo.yaml", if stops { "E502" } else { "W601" }, words);
+    if !stops {
+        finding.severity = sigillo_policy::Severity::Warning;
+    }
+    finding
 }
 
 /// Loads the plugins as a start would: hash, contract, grants, and what each says of its settings.

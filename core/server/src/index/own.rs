@@ -23,9 +23,9 @@ pub fn entries(config: &Config, own: &OwnSettings, certified: &[String]) -> Resu
         own.environments.iter().flat_map(|other| &other.domains).map(|domain| domain.to_ascii_lowercase()).collect();
     let here = certified.iter().map(|domain| domain.to_ascii_lowercase()).filter(|domain| !elsewhere.contains(domain));
     let mut files = own.certificates.clone();
-    if let Some(key) = config.keys.get(&own.key) {
-        files.insert(0, key.certificate.clone());
-    }
+    // All of a key's certificates: what the next one signs must count from its first message on.
+    let keys = config.keys.get(&own.key).into_iter().flat_map(|entries| &entries.0);
+    files.splice(0..0, keys.map(|key| key.certificate.clone()));
     let main = Provider {
         name: own.provider_name.clone(),
         unit: own.provider_unit.clone(),

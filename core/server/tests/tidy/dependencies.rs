@@ -13,7 +13,8 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
     ("imap", "auth", "SASL exchanges are the same in SMTP and IMAP"),
 ];
 /// Libraries that one crate hides from all others.
-const OWNED: [(&str, &str); 3] = [("wasmtime", "plugin"), ("rusqlite", "store"), ("openssl", "trust")];
+const OWNED: [(&str, &str); 4] =
+    [("wasmtime", "plugin"), ("rusqlite", "store"), ("openssl", "trust"), ("cryptoki", "trust")];
 /// Types that open a door to the network; only the server has listeners. Repository tasks look for free ports.
 const LISTENERS: [&str; 3] = ["TcpListener", "UnixListener", "UdpSocket"];
 

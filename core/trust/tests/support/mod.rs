@@ -73,9 +73,17 @@ default_ca=list
 [list]
 database=index.txt
 crlnumber=crlnumber
+serial=serial
 default_md=sha256
 default_crl_days=30
+[any]
+countryName=optional
+organizationName=optional
+commonName=optional
 ";
+
+/// The tool keeps its register in files of fixed names.
+static REGISTER: Mutex<()> = Mutex::new(());
 
 pub struct Pki {
     pub dir: PathBuf,
@@ -141,6 +149,19 @@ impl Pki {
         ));
     }
 
+    /// A certificate for the key of `of`, valid between two instants (`YYYYMMDDHHMMSSZ`), PEM.
+    pub fn certificate_between(&self, of: &str, name: &str, from: &str, to: &str) -> Vec<u8> {
+        let _register = REGISTER.lock().unwrap();
+        std::fs::write(self.dir.join("index.txt"), "").unwrap();
+        std::fs::create_dir_all(self.dir.join("new")).unwrap();
+        self.run(&format!("req -new -key {of}.key -subj /C=IT/O=Alfa/CN={name} -out {name}.csr -config x.cnf"));
+        self.run(&format!(
+            "ca -batch -notext -config x.cnf -cert authority.pem -keyfile authority.key -in {name}.csr -out {name}.pem \
+             -rand_serial -outdir new -policy any -extfile x.cnf -extensions {of} -startdate {from} -enddate {to}"
+        ));
+        self.read(&format!("{name}.pem"))
+    }
+
     /// A CMS signature over [`CONTENT`] by the command line, with more options.
     pub fn sign(&self, out: &str, options: &str) -> Vec<u8> {
         self.run(&format!("cms -sign -binary -in content -outform DER -out {out} {options}"));
@@ -149,8 +170,6 @@ impl Pki {
 
     /// The revocation list of an authority, PEM, after revoking `revoked`.
     pub fn revocation_list(&self, authority: &str, revoked: &[&str], options: &str) -> Vec<u8> {
-        // The tool keeps its register in files of fixed names.
-        static REGISTER: Mutex<()> = Mutex::new(());
         let _register = REGISTER.lock().unwrap();
         std::fs::write(self.dir.join("index.txt"), "").unwrap();
         std::fs::write(self.dir.join("crlnumber"), "01\n").unwrap();

@@ -1,4 +1,5 @@
-//! Signs the message with the key that its settings name, `{"key":"NAME"}`, and refuses the message with what it got.
+//! Signs something with the key that its settings name, `{"key":"NAME"}`, and refuses the message with what it got; with
+//! `"then":"trap"` behind the key it ends in a trap after the signature.
 
 wit_bindgen::generate!({
     inline: "
@@ -38,6 +39,9 @@ impl access::Guest for Asks {
             Ok(signature) => format!("signed: {} octets", signature.len()),
             Err(error) => format!("refused: {error:?}"),
         };
+        if settings.contains("\"trap\"") {
+            panic!("after the signature");
+        }
         Ok(Verdict::Reject(Reply { code: 550, enhanced: "5.7.1".into(), text }))
     }
 }
