@@ -197,19 +197,11 @@ impl Tx<'_> {
         Ok(FolderId(self.db.last_insert_rowid()))
     }
 
-    /// Removes a folder with what is in it. Never INBOX (RFC 3501 §6.3.4).
+    /// Removes a folder with what is in it; folders below it stay. Never INBOX (RFC 3501 §6.3.4).
     pub fn remove_folder(&mut self, account: &str, name: &str) -> Result<(), StoreError> {
         let folder = self.existing_folder(account, name)?;
         if folder.name == "INBOX" {
             return Err(StoreError::Invalid("INBOX cannot be removed".into()));
-        }
-        let below: bool = self.db.query_row(
-            "SELECT EXISTS (SELECT 1 FROM folders WHERE account = ?1 AND substr(name, 1, ?3) = ?2)",
-            (account, format!("{}{SEPARATOR}", folder.name), folder.name.chars().count() as i64 + 1),
-            |row| row.get(0),
-        )?;
-        if below {
-            return Err(StoreError::Invalid("the folder has folders below it: remove those first".into()));
         }
         let uids: Vec<Uid> = self.reader().items(folder.id)?.into_iter().map(|item| item.uid).collect();
         self.expunge(account, folder.id, &uids)?;

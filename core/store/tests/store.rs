@@ -236,6 +236,21 @@ async fn a_folder_made_anew_has_another_uidvalidity() {
 }
 
 #[tokio::test]
+async fn a_level_goes_and_what_is_below_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10).await;
+    store.write(|tx| tx.add_folder("ada@alfa.example", "Work/2026", None)).await.unwrap();
+    store.write(|tx| tx.remove_folder("ada@alfa.example", "Work")).await.unwrap();
+    let there = |r: &sigillo_store::Reader<'_>| {
+        let is = |name: &str| Ok::<_, StoreError>(r.folder("ada@alfa.example", name)?.is_some());
+        Ok((is("Work")?, is("Work/2026")?))
+    };
+    assert_eq!(store.read(there).await.unwrap(), (false, true));
+    store.write(|tx| tx.add_folder("ada@alfa.example", "Work", None)).await.unwrap();
+    assert_eq!(store.read(there).await.unwrap(), (true, true));
+}
+
+#[tokio::test]
 async fn renaming_takes_the_folders_below_along() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_account(folder.path(), 10).await;

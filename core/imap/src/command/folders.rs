@@ -3,6 +3,7 @@
 use imap_codec::imap_types::mailbox::Mailbox;
 
 use super::folder_name;
+use crate::backend::BackendError;
 use crate::limits::FOLDERS_MAX;
 use crate::name;
 use crate::refusal::{Done, Refusal};
@@ -51,7 +52,11 @@ impl Session {
     /// A name that is not there cannot be subscribed, but can lose its subscription. RFC 3501 §6.3.6.
     pub(crate) async fn subscribe(&mut self, mailbox: Mailbox<'_>, subscribed: bool) -> Done {
         let name = folder_name(&mailbox)?;
-        self.backend.subscribe(&self.account, &name, subscribed).await?;
+        match self.backend.subscribe(&self.account, &name, subscribed).await {
+            // Thunderbird gives up the old name after a RENAME, and shows its user a NO as a failure.
+            Err(BackendError::NoSuchFolder) if !subscribed => {}
+            done => done?,
+        }
         Ok(if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }.into())
     }
 }
