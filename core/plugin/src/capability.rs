@@ -24,7 +24,7 @@ use wasmtime::component::ResourceTableError;
 
 pub use content::ContentHandle;
 pub use directory::ProviderHandle;
-pub use passage::{DeliveryHandle, TransactionHandle};
+pub use passage::{DeliveryHandle, InspectionHandle, TransactionHandle};
 pub use verifier::VerificationHandle;
 
 use crate::limits;

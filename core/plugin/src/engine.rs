@@ -15,7 +15,7 @@ use crate::load::{self, Loaded};
 use crate::passage::Passage;
 use crate::run::{ChainRun, Outcome, StepRecord};
 use crate::services::Services;
-use crate::step::{self, Call, Inputs, Ran, Recorded, StepLimits};
+use crate::step::{self, Call, Inputs, Ran, Recorded, Said, StepLimits};
 use crate::verdict::{self, Allowed};
 use crate::view::MessageView;
 
@@ -128,7 +128,7 @@ impl Engine {
         course: &mut Course,
     ) -> Result<(Outcome, Recorded), String> {
         let said = ran.said.map_err(|failure| failure.words)?;
-        let said = said.ok_or_else(|| "gave no verdict".to_owned())?;
+        let Said::Verdict(said) = said else { return Err("gave no verdict".into()) };
         let outcome = verdict::judge(said, stage, allowed)?;
         let mut recorded = ran.recorded;
         let replacement = recorded.replacement.take();
@@ -276,7 +276,7 @@ fn record(plugin: &Loaded, stage: Stage, index: usize, ran: &Ran) -> StepRecord 
 /// From which a step's ids come. The attempt belongs to it: what an earlier attempt made may be on its way already.
 fn seed(passage: &Passage, chain: &Chain, index: usize) -> [u8; 32] {
     let (attempt, recipient) = match passage {
-        Passage::Transaction { .. } => (0, ""),
+        Passage::Transaction { .. } | Passage::Inspection { .. } => (0, ""),
         Passage::Delivery { attempt, recipient, .. } => (*attempt, recipient.as_str()),
     };
     hashed(&[

@@ -25,27 +25,35 @@ pub enum Problem {
 
 /// What is wrong with this import of this plugin, if anything is.
 pub fn problem(import: &str, plugin: &Plugin, manifest: &Manifest) -> Option<Problem> {
+    match asked_for(import, manifest) {
+        Ok(capability) => capability.filter(|c| !plugin.grants.has(*c)).map(Problem::NotGranted),
+        Err(problem) => Some(problem),
+    }
+}
+
+/// The capability that an import needs, if it needs one and the manifest asks for it.
+pub fn asked_for(import: &str, manifest: &Manifest) -> Result<Option<Capability>, Problem> {
     if import.starts_with("wasi:") {
-        return Some(Problem::Wasi);
+        return Err(Problem::Wasi);
     }
     let (package, version) = CONTRACT.split_once('@').unwrap_or((CONTRACT, ""));
     let (path, wanted) = import.split_once('@').unwrap_or((import, ""));
     let Some((_, interface)) = path.rsplit_once('/').filter(|(of, _)| *of == package) else {
-        return Some(Problem::Unknown);
+        return Err(Problem::Unknown);
     };
     if series(wanted) != series(version) {
-        return Some(Problem::Version);
+        return Err(Problem::Version);
     }
     if ALWAYS.contains(&interface) {
-        return None;
+        return Ok(None);
     }
     let Some(capability) = Capability::ALL.into_iter().find(|capability| capability.as_str() == interface) else {
-        return Some(Problem::Unknown);
+        return Err(Problem::Unknown);
     };
     if !manifest.capabilities.contains(&capability) {
-        return Some(Problem::NotAskedFor(capability));
+        return Err(Problem::NotAskedFor(capability));
     }
-    (!plugin.grants.has(capability)).then_some(Problem::NotGranted(capability))
+    Ok(Some(capability))
 }
 
 /// What must agree for two versions to be compatible: `major`, or `0.minor` before 1.0.
@@ -57,8 +65,16 @@ fn series(version: &str) -> Option<(&str, &str)> {
 
 /// The problem as the operator reads it, at the plugin's place in the policy.
 pub fn diagnostic(import: &str, problem: &Problem, policy: &Policy, plugin: &Plugin) -> Diagnostic {
-    let name = &plugin.name;
-    let at = |code, message: String| policy.error(plugin.position, code, message);
+    described(import, problem, &plugin.name, |code, message| policy.error(plugin.position, code, message))
+}
+
+/// The problem in words, as a diagnostic that `at` gives its place.
+pub fn described(
+    import: &str,
+    problem: &Problem,
+    name: &str,
+    at: impl Fn(&'static str, String) -> Diagnostic,
+) -> Diagnostic {
     match problem {
         Problem::Wasi => at("E505", format!("plugin '{name}' imports '{import}', which no plugin gets"))
             .with_help("plugins have no files, sockets, environment or random numbers; build it without WASI"),
@@ -92,6 +108,7 @@ mod tests {
             stages: vec![Stage::Access],
             capabilities: vec![Capability::State, Capability::Signer],
             description: String::new(),
+            commands: Default::default(),
             config: None,
         };
         let plugin = Plugin {

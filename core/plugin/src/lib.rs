@@ -19,6 +19,8 @@ pub mod services;
 mod cache;
 mod capability;
 mod check;
+mod command;
+mod decoded;
 mod engine;
 mod grants;
 mod host;
@@ -30,6 +32,7 @@ mod view;
 mod world;
 
 pub use changes::{ChangeSet, Event, SignatureMade, StateWrite, Submission, TimerOp};
+pub use command::{Answer, Commands, Inspected};
 pub use engine::Engine;
 pub use host::{Host, HostError, HostOptions};
 pub use load::manifests;

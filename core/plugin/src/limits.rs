@@ -76,3 +76,11 @@ pub const MEMORY_MAX: usize = 128 << 20;
 pub const CONFIGURE_CPU: Duration = Duration::from_secs(2);
 /// Work on content above this size leaves the session's thread.
 pub const INLINE_WORK_MAX: u64 = 256 * 1024;
+/// Processor time of a command: the digests of the largest file are taken on other threads and take no more.
+pub const COMMAND_CPU: Duration = Duration::from_secs(60);
+/// Time of a command by the clock: somebody waits at a terminal, and a file may lie on a slow disk.
+pub const COMMAND_WALL: Duration = Duration::from_secs(300);
+/// Octets that a command reads: the largest file four times over, for signature, parts and attachments.
+pub const COMMAND_READ: u64 = 4 << 30;
+/// Octets of a command's answer, as the contract says.
+pub const ANSWER_MAX: usize = 4 << 20;

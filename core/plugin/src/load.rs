@@ -51,7 +51,7 @@ pub fn manifests(folder: &Path) -> (Manifests, Vec<Diagnostic>) {
     (manifests, found)
 }
 
-fn manifest(path: &Path) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(crate) fn manifest(path: &Path) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| vec![Diagnostic::file(&file, "E501", format!("the manifest cannot be read: {error}"))])?;
@@ -120,17 +120,31 @@ fn prepare(host: &Host, policy: &Policy, plugin: &Plugin, path: &Path) -> Result
         let message = format!("plugin '{}' was built for another form of the contract: {error:#}", plugin.name);
         vec![wrong("E505", message).with_help("a newer plugin may need a newer server")]
     })?;
+    let hooks = Hooks::of(&pre);
+    if let Some(why) = commands(&manifest, &hooks) {
+        return Err(vec![wrong("E509", format!("plugin '{}': {why}", plugin.name))]);
+    }
     Ok(Loaded {
         name: plugin.name.as_str().into(),
         sha256,
         config: settings(plugin).into(),
         grants: Arc::new(plugin.grants.clone()),
-        hooks: Hooks::of(&pre),
+        hooks,
         pre,
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// Why the manifest's commands and the component's do not agree, if they do not.
+pub(crate) fn commands(manifest: &Manifest, hooks: &Hooks) -> Option<&'static str> {
+    match (manifest.commands.is_empty(), hooks.command.is_some()) {
+        (false, false) => Some("its manifest lists commands, and it does not export 'command'"),
+        (true, true) => Some("it exports 'command', and its manifest lists no commands"),
+        _ => None,
+    }
+}
+
+/// The component's bytes, if they are not more than one may have.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > limits::COMPONENT_MAX {
         return Err(format!("{size} octets are more than a plugin may have ({})", limits::COMPONENT_MAX));

@@ -69,34 +69,50 @@ pub enum Passage {
         /// Long-tail facts by name.
         properties: BTreeMap<String, String>,
     },
+    /// At a command: a message in a file, on no way at all.
+    Inspection {
+        /// The message.
+        message: Rope,
+        /// Its structure: of exactly these bytes.
+        structure: Arc<Structure>,
+        /// Facts about the file and about what there is to judge it by.
+        properties: BTreeMap<String, String>,
+    },
 }
 
 impl Passage {
-    /// The id of the transaction or of the queue entry.
+    /// The id of the transaction or of the queue entry; a word for what has none.
     pub fn id(&self) -> &str {
         match self {
             Passage::Transaction { id, .. } | Passage::Delivery { id, .. } => id,
+            Passage::Inspection { .. } => "inspection",
         }
     }
 
     /// The message as it came to this chain.
     pub fn message(&self) -> &Rope {
         match self {
-            Passage::Transaction { message, .. } | Passage::Delivery { message, .. } => message,
+            Passage::Transaction { message, .. }
+            | Passage::Delivery { message, .. }
+            | Passage::Inspection { message, .. } => message,
         }
     }
 
     /// The structure of [`Passage::message`].
     pub fn structure(&self) -> &Arc<Structure> {
         match self {
-            Passage::Transaction { structure, .. } | Passage::Delivery { structure, .. } => structure,
+            Passage::Transaction { structure, .. }
+            | Passage::Delivery { structure, .. }
+            | Passage::Inspection { structure, .. } => structure,
         }
     }
 
     /// A long-tail fact.
     pub fn property(&self, name: &str) -> Option<&String> {
         match self {
-            Passage::Transaction { properties, .. } | Passage::Delivery { properties, .. } => properties.get(name),
+            Passage::Transaction { properties, .. }
+            | Passage::Delivery { properties, .. }
+            | Passage::Inspection { properties, .. } => properties.get(name),
         }
     }
 }

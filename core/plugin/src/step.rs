@@ -11,7 +11,7 @@ use wasmtime::component::{InstancePre, Resource};
 
 pub use state::{Inputs, Recorded, StepState};
 
-use crate::capability::{DeliveryHandle, TransactionHandle};
+use crate::capability::{DeliveryHandle, InspectionHandle, TransactionHandle};
 use crate::check;
 use crate::host::Host;
 use crate::limits;
@@ -61,6 +61,8 @@ pub struct Hooks {
     pub outcome: Option<hooks::outcome::GuestIndices>,
     /// `timer`.
     pub timer: Option<hooks::timer::GuestIndices>,
+    /// `command`: no stage.
+    pub command: Option<hooks::command::GuestIndices>,
 }
 
 impl Hooks {
@@ -74,6 +76,7 @@ impl Hooks {
             stored: hooks::stored::GuestIndices::new(pre).ok(),
             outcome: hooks::outcome::GuestIndices::new(pre).ok(),
             timer: hooks::timer::GuestIndices::new(pre).ok(),
+            command: hooks::command::GuestIndices::new(pre).ok(),
         }
     }
 
@@ -104,6 +107,19 @@ pub enum Call {
         /// What it left for itself.
         payload: Vec<u8>,
     },
+    /// To answer a command about the message in hand.
+    Command(String),
+}
+
+/// What a plugin says when nothing went wrong.
+#[derive(Debug)]
+pub enum Said {
+    /// Nothing: `configure` and wake-ups.
+    Nothing,
+    /// What follows for the message: stages.
+    Verdict(Verdict),
+    /// The answer to a command.
+    Answer(String),
 }
 
 /// How a step failed.
@@ -117,8 +133,8 @@ pub struct StepFailure {
 
 /// A step that ran.
 pub struct Ran {
-    /// Its verdict: none from `configure` and from a wake-up.
-    pub said: Result<Option<Verdict>, StepFailure>,
+    /// Its verdict or its answer.
+    pub said: Result<Said, StepFailure>,
     /// What it asked for; to be dropped if it failed.
     pub recorded: Recorded,
     /// Its cost.
@@ -161,7 +177,7 @@ pub async fn run(
     let (cpu, wall) = (clock.spent(), began.elapsed());
     let state = store.into_data();
     let said = match ended {
-        Ok(Ok(Ok(verdict))) => Ok(verdict),
+        Ok(Ok(Ok(said))) => Ok(said),
         Ok(Ok(Err(failure))) => Err(own_words(failure)),
         Ok(Err(error)) => Err(trapped(&error, &state)),
         Err(_) => Err(operators_words(&LimitHit::Wall(limits.wall).to_string())),
@@ -185,7 +201,7 @@ fn store(host: &Host, inputs: Inputs, limits: &StepLimits) -> Store<StepState> {
     store
 }
 
-type Answer = Result<Option<Verdict>, Failure>;
+type Answer = Result<Said, Failure>;
 
 async fn enter(
     store: &mut Store<StepState>,
@@ -202,11 +218,16 @@ async fn enter(
     let stage = match call {
         Call::Configure => {
             let answer = guest!(lifecycle).call_configure(store).await?;
-            return Ok(answer.map(|()| None).map_err(Failure::Permanent));
+            return Ok(answer.map(|()| Said::Nothing).map_err(Failure::Permanent));
         }
         Call::Timer { key, payload } => {
             let answer = guest!(timer).call_run(store, &key, &payload).await?;
-            return Ok(answer.map(|()| None));
+            return Ok(answer.map(|()| Said::Nothing));
+        }
+        Call::Command(name) => {
+            let guest = guest!(command);
+            let inspection = store.data_mut().table.push(InspectionHandle)?;
+            return Ok(guest.call_run(store, &name, inspection).await?.map(Said::Answer));
         }
         Call::Stage(stage) => stage,
     };
@@ -238,7 +259,7 @@ async fn enter(
         }
         Stage::Timer => return Err(not_exported()),
     };
-    Ok(answer.map(Some))
+    Ok(answer.map(Said::Verdict))
 }
 
 /// The guest borrows the handle; it stays in the table until the store is dropped.

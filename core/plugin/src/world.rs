@@ -11,6 +11,7 @@ mod generated {
             // What reads much, or waits for the server, must not hold the session's thread.
             "sigillo:mail/message.[method]message.read-decoded": async | trappable,
             "sigillo:mail/message.[method]message.sha256": async | trappable,
+            "sigillo:mail/message.[method]message.decoded-sha256": async | trappable,
             "sigillo:mail/message.[method]message.find": async | trappable,
             "sigillo:mail/signer.sign": async | trappable,
             "sigillo:mail/verifier.verify": async | trappable,
@@ -27,6 +28,7 @@ mod generated {
             "sigillo:mail/content.content": crate::capability::ContentHandle,
             "sigillo:mail/passage.transaction": crate::capability::TransactionHandle,
             "sigillo:mail/passage.delivery": crate::capability::DeliveryHandle,
+            "sigillo:mail/passage.inspection": crate::capability::InspectionHandle,
             "sigillo:mail/verifier.verification": crate::capability::VerificationHandle,
             "sigillo:mail/directory.provider": crate::capability::ProviderHandle,
         },

@@ -73,6 +73,8 @@ pub struct Manifest {
     pub capabilities: Vec<Capability>,
     /// One or two sentences for operators.
     pub description: String,
+    /// Commands that it answers beside a server, with what each does, in the order of their names.
+    pub commands: BTreeMap<String, String>,
     /// The keys of its settings, if it says them: then a policy's `config:` is checked against them.
     pub config: Option<BTreeMap<String, Setting>>,
 }
@@ -102,6 +104,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
     let capabilities =
         map.require("capabilities", report).map(|node| read_set(node, "'capabilities'", capability, report));
     let description = map.require("description", report).and_then(|node| node.name(report));
+    let commands = map.get("commands").map(|node| read_commands(node, report)).unwrap_or_default();
     let config = map.get("config").map(|node| read_settings(node, report));
     map.finish(report);
     Some(Manifest {
@@ -111,6 +114,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
         stages: stages?,
         capabilities: capabilities?,
         description: description?.to_owned(),
+        commands,
         config,
     })
 }
@@ -130,6 +134,27 @@ fn read_set<T: PartialEq>(
         }
     }
     set
+}
+
+/// `commands:`, a map from names to `{ description }`.
+fn read_commands(node: &Node, report: &mut Report) -> BTreeMap<String, String> {
+    let mut commands = BTreeMap::new();
+    for entry in node.entries("'commands'", report) {
+        if !is_identifier(&entry.key) || entry.key == "help" {
+            let help = "use 1 to 64 lower-case letters, digits and '-', beginning with a letter; 'help' is taken";
+            report.error_with_help(entry.position, "E207", format!("'{}' is no name for a command", entry.key), help);
+            continue;
+        }
+        let Some(mut map) = Map::of(&entry.node, "a command", report).map(|map| map.at(entry.position)) else {
+            continue;
+        };
+        let description = map.require("description", report).and_then(|node| node.name(report));
+        map.finish(report);
+        if let Some(description) = description {
+            commands.insert(entry.key.clone(), description.to_owned());
+        }
+    }
+    commands
 }
 
 fn read_settings(node: &Node, report: &mut Report) -> BTreeMap<String, Setting> {

@@ -199,3 +199,20 @@ fn the_readme_agrees_with_the_code() {
     };
     assert_eq!(codes(&code, '"'), codes(&readme, '`'));
 }
+
+#[test]
+fn commands_of_a_manifest_have_names_and_descriptions() {
+    let text = |commands: &str| {
+        format!(
+            "name: a\nversion: 0.1.0\ncontract: sigillo:mail@0.1.0\nstages: []\ncapabilities: []\ndescription: A.\n\
+             commands: {commands}\n"
+        )
+    };
+    let (manifest, _) = Manifest::parse("plugin.yaml", &text("{ look: { description: Looks. } }")).unwrap();
+    assert_eq!(manifest.commands.into_iter().collect::<Vec<_>>(), [("look".to_owned(), "Looks.".to_owned())]);
+    for wrong in
+        ["{ help: { description: x } }", "{ Look: { description: x } }", "{ look: {} }", "[look]", "{ look: x }"]
+    {
+        assert!(Manifest::parse("plugin.yaml", &text(wrong)).is_err(), "{wrong}");
+    }
+}

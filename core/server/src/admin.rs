@@ -4,15 +4,19 @@
 mod index;
 mod keys;
 mod mailboxes;
+mod message_file;
+mod plugin_command;
 mod queue;
+mod readable;
 mod registry;
 mod serve;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 use sigillo_store::{Store, StoreError};
 
@@ -71,6 +75,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// A command that a plugin brings.
+    #[command(external_subcommand)]
+    Plugin(Vec<OsString>),
 }
 
 /// Why a command failed.
@@ -92,6 +99,9 @@ enum CommandError {
     /// Already printed.
     #[error("")]
     ConfigFound,
+    /// Already printed.
+    #[error("")]
+    UsageFound,
 }
 
 impl CommandError {
@@ -99,10 +109,22 @@ impl CommandError {
         match self {
             CommandError::Config(_) | CommandError::ConfigFound => EXIT_CONFIG,
             CommandError::Start(StartError::Config(_) | StartError::Policy(_)) => EXIT_CONFIG,
-            CommandError::Usage(_) => 2,
+            CommandError::Usage(_) | CommandError::UsageFound => 2,
             _ => 1,
         }
     }
+}
+
+/// The command line of this process; help tells the commands of plugins too.
+pub fn arguments() -> Cli {
+    let mut line = Cli::command();
+    let asked = |word: String| matches!(word.as_str(), "-h" | "--help" | "help");
+    if std::env::args().len() < 2 || std::env::args().nth(1).is_some_and(asked) {
+        let usual = line.get_after_help().map(ToString::to_string);
+        let texts = [plugin_command::help(), usual].into_iter().flatten().collect::<Vec<_>>();
+        line = line.after_help(texts.join("\n\n"));
+    }
+    Cli::from_arg_matches(&line.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// Runs a command to its exit code.
@@ -130,10 +152,13 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
     if let Command::Check { json } = cli.command {
         return serve::check(&cli.config, json).await;
     }
+    if let Command::Plugin(words) = cli.command {
+        return plugin_command::run(&cli.config, words).await;
+    }
     let config = Config::load(&cli.config)?;
     match cli.command {
         Command::Serve => serve::serve(config).await,
-        Command::Check { .. } => Ok(()),
+        Command::Check { .. } | Command::Plugin(_) => Ok(()),
         Command::Domain(command) => mailboxes::domain(&open(&config)?, command).await,
         Command::Mailbox(command) => mailboxes::mailbox(&open(&config)?, command).await,
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,

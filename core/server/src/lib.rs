@@ -21,6 +21,7 @@ pub mod keys;
 mod listeners;
 mod metrics;
 mod monitor;
+mod offline;
 mod origin;
 mod passage;
 mod reception;

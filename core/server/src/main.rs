@@ -3,9 +3,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use sigillo_server::admin::{self, Cli};
+use sigillo_server::admin;
 
 fn main() -> ExitCode {
-    admin::run(Cli::parse())
+    admin::run(admin::arguments())
 }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use cms::cert::x509::der::oid::db::rfc5911;
 use cms::cert::x509::der::{Decode, Encode};
 use cms::cert::x509::time::Time;
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::hash::MessageDigest;
 use openssl::x509::X509Ref;
 use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::{Part, Structure};
@@ -44,7 +46,8 @@ pub struct Verification {
     pub addresses: Vec<String>,
     /// Index of the signed part in [`Structure::parts`].
     pub signed_part: Option<usize>,
-    /// More facts by name: `digest`, `algorithm`, `subject`, `issuer`, `serial`, `signing-time`.
+    /// More facts by name: `digest`, `algorithm`, `subject`, `issuer`, `serial`, `valid-from`, `valid-until`, `sha1` (of
+    /// the certificate), `signing-time`.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -208,11 +211,22 @@ fn properties(signer: &SignerView<'_>, certificate: &X509Ref) -> BTreeMap<String
     if let Ok(serial) = serial(certificate) {
         facts.insert("serial".into(), serial);
     }
+    let times = [("valid-from", certificate.not_before()), ("valid-until", certificate.not_after())];
+    facts.extend(times.into_iter().filter_map(|(name, time)| Some((name.into(), instant(time)?))));
+    if let Ok(digest) = certificate.digest(MessageDigest::sha1()) {
+        facts.insert("sha1".into(), digest.iter().map(|byte| format!("{byte:02x}")).collect());
+    }
     // The signer's own word, and not demanded (RFC 5652 §11.3).
     if let Some(time) = signing_time(signer) {
         facts.insert("signing-time".into(), time);
     }
     facts
+}
+
+fn instant(time: &Asn1TimeRef) -> Option<String> {
+    let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
+    let second = i64::from(since.days) * 86_400 + i64::from(since.secs);
+    Some(jiff::Timestamp::from_second(second).ok()?.to_string())
 }
 
 fn signing_time(signer: &SignerView<'_>) -> Option<String> {

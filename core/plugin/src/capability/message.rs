@@ -10,6 +10,7 @@ use sigillo_mail::{Rope, Source};
 use wasmtime::component::Resource;
 
 use super::{MessageHandle, Refusal, invalid, limit, off_thread};
+use crate::decoded;
 use crate::limits;
 use crate::step::StepState;
 use crate::view::MessageView;
@@ -108,7 +109,7 @@ impl HostMessage for StepState {
         self.reads(part.body_length)?;
         let body = view.rope.slice(part.body_offset, part.body_length);
         let (source, encoding) = (self.source(), part.transfer_encoding.clone());
-        off_thread(part.body_length, move || decoded(&body, &*source, &encoding)).await?
+        off_thread(part.body_length, move || decode(&body, &*source, &encoding)).await?
     }
 
     async fn sha256(&mut self, this: This, offset: u64, length: u64) -> Result<Vec<u8>, Refusal> {
@@ -116,6 +117,18 @@ impl HostMessage for StepState {
         let (range, source) = (self.range(&this, offset, length)?, self.source());
         let digest = off_thread(length, move || range.sha256(&*source)).await??;
         Ok(digest.to_vec())
+    }
+
+    async fn decoded_sha256(&mut self, this: This, part: u32) -> Result<(u64, Vec<u8>), Refusal> {
+        self.call()?;
+        let view = self.view(&this)?;
+        let part = view.structure.parts.get(part as usize).ok_or(Refusal::Told(Error::NotFound))?;
+        self.reads(part.body_length)?;
+        let body = view.rope.slice(part.body_offset, part.body_length);
+        let (source, encoding) = (self.source(), part.transfer_encoding.clone());
+        let work = move || decoded::sha256(&body, &*source, &encoding);
+        let (octets, digest) = off_thread(part.body_length, work).await??.map_err(invalid)?;
+        Ok((octets, digest.to_vec()))
     }
 
     async fn find(&mut self, this: This, needle: Vec<u8>, offset: u64, length: u64) -> Result<Option<u64>, Refusal> {
@@ -184,7 +197,7 @@ fn part(part: &MailPart) -> Part {
     }
 }
 
-fn decoded(body: &Rope, source: &dyn Source, encoding: &str) -> Result<Vec<u8>, Refusal> {
+fn decode(body: &Rope, source: &dyn Source, encoding: &str) -> Result<Vec<u8>, Refusal> {
     let raw = body.to_bytes(source)?;
     let bytes = match encoding {
         "base64" => base64_decode(&raw).ok_or_else(|| invalid("the body is not base64"))?,
@@ -243,12 +256,12 @@ mod tests {
     #[test]
     fn bodies_are_decoded_by_their_encoding() {
         let body = |text: &str| Rope::from_bytes(text.to_owned());
-        assert_eq!(decoded(&body("Y2lhbw==\r\n"), &NoSource, "base64").unwrap(), b"ciao");
+        assert_eq!(decode(&body("Y2lhbw==\r\n"), &NoSource, "base64").unwrap(), b"ciao");
         assert_eq!(
-            decoded(&body("perch=C3=A9=\r\n no"), &NoSource, "quoted-printable").unwrap(),
+            decode(&body("perch=C3=A9=\r\n no"), &NoSource, "quoted-printable").unwrap(),
             "perché no".as_bytes()
         );
-        assert_eq!(decoded(&body("ciao"), &NoSource, "7bit").unwrap(), b"ciao");
-        assert!(matches!(decoded(&body("ciao"), &NoSource, "x-uuencode"), Err(Refusal::Told(Error::Invalid(_)))));
+        assert_eq!(decode(&body("ciao"), &NoSource, "7bit").unwrap(), b"ciao");
+        assert!(matches!(decode(&body("ciao"), &NoSource, "x-uuencode"), Err(Refusal::Told(Error::Invalid(_)))));
     }
 }

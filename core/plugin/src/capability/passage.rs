@@ -7,13 +7,16 @@ use crate::check;
 use crate::limits;
 use crate::passage::Passage;
 use crate::step::StepState;
-use crate::world::mail::passage::{Host, HostDelivery, HostTransaction};
+use crate::world::mail::passage::{Host, HostDelivery, HostInspection, HostTransaction};
 
 /// The transaction in hand: there is one per step.
 pub struct TransactionHandle;
 
 /// The delivery in hand: there is one per step.
 pub struct DeliveryHandle;
+
+/// The message that a command looks at: there is one per command.
+pub struct InspectionHandle;
 
 impl Host for StepState {}
 
@@ -27,7 +30,7 @@ impl HostTransaction for StepState {
         self.call()?;
         match self.passage()? {
             Passage::Transaction { arrival, .. } => Ok(arrival.word().to_owned()),
-            Passage::Delivery { .. } => Err(foreign()),
+            _ => Err(foreign()),
         }
     }
 
@@ -35,7 +38,7 @@ impl HostTransaction for StepState {
         self.call()?;
         match self.passage()? {
             Passage::Transaction { identity, .. } => Ok(identity.clone()),
-            Passage::Delivery { .. } => Err(foreign()),
+            _ => Err(foreign()),
         }
     }
 
@@ -47,7 +50,7 @@ impl HostTransaction for StepState {
         self.call()?;
         let recipients = match self.passage()? {
             Passage::Transaction { recipients, .. } => recipients.clone(),
-            Passage::Delivery { .. } => return Err(foreign()),
+            _ => return Err(foreign()),
         };
         self.reads(recipients.iter().map(|recipient| recipient.len() as u64).sum())?;
         Ok(recipients)
@@ -95,7 +98,7 @@ impl HostDelivery for StepState {
         self.call()?;
         match self.passage()? {
             Passage::Delivery { recipient, .. } => Ok(recipient.clone()),
-            Passage::Transaction { .. } => Err(foreign()),
+            _ => Err(foreign()),
         }
     }
 
@@ -107,7 +110,7 @@ impl HostDelivery for StepState {
         self.call()?;
         match self.passage()? {
             Passage::Delivery { attempt, .. } => Ok(*attempt),
-            Passage::Transaction { .. } => Err(foreign()),
+            _ => Err(foreign()),
         }
     }
 
@@ -115,7 +118,7 @@ impl HostDelivery for StepState {
         self.call()?;
         match self.passage()? {
             Passage::Delivery { status, .. } => Ok(status.clone()),
-            Passage::Transaction { .. } => Err(foreign()),
+            _ => Err(foreign()),
         }
     }
 
@@ -169,6 +172,21 @@ impl HostDelivery for StepState {
     }
 }
 
+impl HostInspection for StepState {
+    fn message(&mut self, _: Resource<InspectionHandle>) -> wasmtime::Result<Resource<MessageHandle>> {
+        self.any_message()
+    }
+
+    fn property(&mut self, _: Resource<InspectionHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        self.any_property(&name)
+    }
+
+    fn drop(&mut self, this: Resource<InspectionHandle>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
 impl StepState {
     fn any_reverse_path(&mut self) -> wasmtime::Result<String> {
         self.call()?;
@@ -176,6 +194,7 @@ impl StepState {
             Passage::Transaction { reverse_path, .. } | Passage::Delivery { reverse_path, .. } => {
                 Ok(reverse_path.clone())
             }
+            Passage::Inspection { .. } => Err(foreign()),
         }
     }
 

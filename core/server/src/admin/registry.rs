@@ -102,7 +102,7 @@ fn print(record: &Record) -> Result<(), CommandError> {
 }
 
 /// A day or an instant; a day at the end of a period is meant whole.
-fn when(text: &str, end: bool) -> Result<Millis, CommandError> {
+pub(super) fn when(text: &str, end: bool) -> Result<Millis, CommandError> {
     let bad = || {
         CommandError::Usage(format!(
             "'{text}' is neither a day such as 2026-01-31 nor an instant such as 2026-01-31T10:00:00Z"
