@@ -113,6 +113,8 @@ def advise(pair, running):
     folder, alfa, beta = pair.folder, pair.alfa, pair.beta
     print("\nTry next")
     print(f"  openssl cms -verify -in {folder}/out/delivery.eml -CAfile {folder}/ca.pem")
+    trust = f"--anchors {folder}/ca.pem --index {folder}/providers.ldif"
+    print(f"  {harness.SIGILLO} pec verify {folder}/out/delivery.eml --plugins-dir {folder}/plugins {trust}")
     print(f"  {harness.SIGILLO} --config {alfa.config} log search --sender {alfa.mailbox}")
     print(f"  {harness.SIGILLO} --config {alfa.config} log verify")
     if running:

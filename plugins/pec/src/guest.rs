@@ -1,5 +1,7 @@
 //! The thin side: exports of the contract over the library, imports of the contract as its [`Host`].
 
+mod command;
+
 mod bindings {
     #![allow(missing_docs, unsafe_code)]
     wit_bindgen::generate!({
@@ -14,6 +16,7 @@ mod bindings {
                 export sigillo:mail/delivery@0.1.0;
                 export sigillo:mail/outcome@0.1.0;
                 export sigillo:mail/timer@0.1.0;
+                export sigillo:mail/command@0.1.0;
             }
         "#,
         world: "sigillo:pec/pec",
@@ -199,17 +202,7 @@ impl Host for Server<'_> {
         let (Passage::Transaction(_, message) | Passage::Delivery(_, message)) = &self.passage else {
             return Err(Error::NotFound);
         };
-        let found = wit::verifier::verify(message).map_err(to_error)?;
-        Ok(Verification {
-            present: found.present(),
-            intact: found.intact(),
-            trusted: found.trusted(),
-            problem: found.problem(),
-            transient: found.transient(),
-            certificate: found.certificate(),
-            addresses: found.addresses(),
-            signed_part: found.signed_part(),
-        })
+        Ok(found_verification(&wit::verifier::verify(message).map_err(to_error)?))
     }
 
     fn is_certified(&self, domain: &str) -> Result<bool, Error> {
@@ -342,6 +335,19 @@ impl Message for wit::message::Message {
 
     fn find(&self, needle: &[u8], offset: u64, length: u64) -> Result<Option<u64>, Error> {
         self.find(needle, offset, length).map_err(to_error)
+    }
+}
+
+fn found_verification(found: &wit::verifier::Verification) -> Verification {
+    Verification {
+        present: found.present(),
+        intact: found.intact(),
+        trusted: found.trusted(),
+        problem: found.problem(),
+        transient: found.transient(),
+        certificate: found.certificate(),
+        addresses: found.addresses(),
+        signed_part: found.signed_part(),
     }
 }
 

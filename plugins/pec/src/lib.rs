@@ -27,6 +27,7 @@ pub mod evidence;
 pub mod formal_checks;
 pub mod header;
 pub mod host;
+pub mod inspect;
 pub mod legal_time;
 pub mod mime;
 pub mod original;

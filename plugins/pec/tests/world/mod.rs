@@ -14,6 +14,7 @@
 //! ```
 #![allow(dead_code, missing_docs)]
 
+pub mod exhibit;
 pub mod look;
 pub mod parse;
 
@@ -302,6 +303,11 @@ impl World {
     /// Every provider.
     pub fn houses(&self) -> [&House; 3] {
         [&self.alfa, &self.beta, &self.gamma]
+    }
+
+    /// A look at a message that is on no way.
+    fn looking_at(&self, message: parse::Parsed) -> Run<'_> {
+        Run { world: self, house: &self.alfa, message: Some(message), changes: RefCell::default() }
     }
 
     /// The provider that manages a domain.
