@@ -147,6 +147,23 @@ pub fn reason(text: &str) -> String {
     text[..end].replace(char::is_control, " ")
 }
 
+/// A fact for later steps: a name such as plugins have, so that `PLUGIN.NAME` is read one way only, and one line that
+/// can stand in a header field, a log and a notice.
+pub fn annotation(name: &str, value: &str) -> Result<(), String> {
+    if !sigillo_policy::is_identifier(name) {
+        return Err("a name has 1 to 64 lower-case letters, digits and '-', beginning with a letter".into());
+    }
+    if value.is_empty() || value.len() > limits::ANNOTATION_MAX || !value.chars().all(in_a_line) {
+        return Err(format!("a value is one printable line of 1 to {} octets", limits::ANNOTATION_MAX));
+    }
+    Ok(())
+}
+
+/// Not a control character and none of Unicode's other line ends.
+fn in_a_line(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')
+}
+
 /// A system flag other than `\Recent`, or a keyword (RFC 3501 §2.3.2, §9: an atom).
 pub fn flag(flag: &str) -> Result<(), String> {
     const SYSTEM: [&str; 5] = ["\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft"];
@@ -249,6 +266,26 @@ mod tests {
         assert!(from(550, "5.7.1 x", "no").is_err());
         assert!(from(550, "5.7.1", &"x".repeat(500)).is_ok());
         assert!(from(550, "5.7.1", &"x".repeat(501)).is_err());
+    }
+
+    #[test]
+    fn a_fact_is_a_name_and_a_line() {
+        assert!(annotation("verdict", "clean").is_ok() && annotation("a-1", "perché no").is_ok());
+        let long = "x".repeat(limits::ANNOTATION_MAX + 1);
+        for (name, value) in [
+            ("", "clean"),
+            ("Verdict", "clean"),
+            ("a.b", "clean"),
+            ("1", "clean"),
+            ("verdict", ""),
+            ("verdict", "clean\r\nBcc: mallory@evil.example"),
+            ("verdict", "a\u{2028}b"),
+            ("verdict", "a\0"),
+            ("verdict", &long),
+        ] {
+            assert!(annotation(name, value).is_err(), "{name:?} {value:?}");
+        }
+        assert!(annotation("verdict", &long[1..]).is_ok());
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Engine {
     /// Runs the first chain of the stage whose condition holds. If there is none, the message goes on as it came.
     pub async fn run(&self, stage: Stage, facts: &Facts, passage: Passage) -> ChainRun {
         let came = MessageView { rope: passage.message().clone(), structure: passage.structure().clone() };
-        let mut course = Course { view: Arc::new(came), change_sets: Vec::new(), steps: Vec::new() };
+        let mut course = Course::of(came);
         let Some(chain) = self.policy.chain(stage, facts) else {
             return course.end(self, None, Outcome::Continue, &passage);
         };
@@ -92,6 +92,7 @@ impl Engine {
         let inputs = Inputs {
             stage: Some(stage),
             in_hand: Some((passage.clone(), course.view.clone())),
+            annotations: course.annotations.clone(),
             ..self.inputs(plugin, passage.id(), seed(passage, chain, index), now_ms)
         };
         let limits = StepLimits::of(&step.limits);
@@ -101,8 +102,10 @@ impl Engine {
         let allowed = Allowed { accept: step.may_accept, discard: step.may_discard };
         let made = ran.recorded.signatures.clone();
         let outcome = match self.settle(ran, stage, allowed, course).await {
-            Ok((outcome, changes)) => {
+            Ok((outcome, mut changes)) => {
                 record.verdict = outcome.word().into();
+                record.annotations = std::mem::take(&mut changes.annotations);
+                course.annotate(&plugin.name, &record.annotations);
                 course.change_sets.push((index, changes.change_set(&plugin.name, format!("{}/{index}", chain.name))));
                 outcome
             }
@@ -187,6 +190,7 @@ impl Engine {
             grants: plugin.grants.clone(),
             stage: None,
             in_hand: None,
+            annotations: Arc::default(),
             passage_id: passage_id.into(),
             seed,
             now_ms,
@@ -200,10 +204,23 @@ struct Course {
     view: Arc<MessageView>,
     /// With the index of the step.
     change_sets: Vec<(usize, ChangeSet)>,
+    /// What the steps left for those that follow, `PLUGIN.NAME`.
+    annotations: Arc<BTreeMap<String, String>>,
     steps: Vec<StepRecord>,
 }
 
 impl Course {
+    fn of(came: MessageView) -> Course {
+        Course { view: Arc::new(came), change_sets: Vec::new(), annotations: Arc::default(), steps: Vec::new() }
+    }
+
+    fn annotate(&mut self, plugin: &str, left: &BTreeMap<String, String>) {
+        if !left.is_empty() {
+            let named = left.iter().map(|(name, value)| (format!("{plugin}.{name}"), value.clone()));
+            Arc::make_mut(&mut self.annotations).extend(named);
+        }
+    }
+
     /// What remains of the steps, by the outcome; the table stands at [`ChainRun`].
     fn end(self, engine: &Engine, chain: Option<&Chain>, outcome: Outcome, passage: &Passage) -> ChainRun {
         let last = self.steps.len().saturating_sub(1);
@@ -263,6 +280,7 @@ fn record(plugin: &Loaded, stage: Stage, index: usize, ran: &Ran) -> StepRecord 
         message_size: 0,
         verdict: String::new(),
         failure: None,
+        annotations: BTreeMap::new(),
         cpu_us: cost.cpu.as_micros() as u64,
         wall_us: cost.wall.as_micros() as u64,
         host_calls: cost.tally.host_calls,

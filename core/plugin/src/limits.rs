@@ -36,6 +36,9 @@ pub const SUBMISSIONS_PER_STEP_MAX: usize = 4096;
 pub const RECIPIENTS_MAX: usize = 1000;
 /// Signatures that one step asks for: each costs half a millisecond of a processor.
 pub const SIGNATURES_PER_STEP_MAX: u32 = 4096;
+/// Scans of one step that are under way at once, as the contract says: each holds a connection and some pieces of
+/// content.
+pub const SCANS_AT_ONCE_MAX: usize = 8;
 /// Octets of a key of `state`, `timers` and `submit`, as the contract says.
 pub const KEY_MAX: usize = 512;
 /// Octets of a value of `state` or the payload of a timer, as the contract says.
@@ -64,6 +67,10 @@ pub const FOLDER_MAX: usize = 255;
 pub const FLAGS_PER_STEP_MAX: usize = 32;
 /// Octets of a flag.
 pub const FLAG_MAX: usize = 64;
+/// Facts that one step leaves for the steps after it.
+pub const ANNOTATIONS_PER_STEP_MAX: usize = 16;
+/// Octets of the value of one, as the contract says: a reason's length.
+pub const ANNOTATION_MAX: usize = 512;
 /// Octets of a plugin's component.
 pub const COMPONENT_MAX: u64 = 64 << 20;
 /// Memories, tables and instances of one store: a component of one language runtime has a few.

@@ -190,6 +190,7 @@ async fn configure(
         grants: loaded.grants.clone(),
         stage: None,
         in_hand: None,
+        annotations: Arc::default(),
         passage_id: "configure".into(),
         seed: [0; 32],
         now_ms: services.now_ms(),

@@ -1,5 +1,6 @@
 //! What a chain came to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,9 @@ pub struct StepRecord {
     pub verdict: String,
     /// Why it failed, for the operator: a trap, a limit, its own words.
     pub failure: Option<String>,
+    /// What it left for later steps, by name: a fact that decided over the message is in the record of its passage.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// Processor time, microseconds.
     pub cpu_us: u64,
     /// Time from instantiation to the verdict, microseconds.

@@ -6,7 +6,7 @@ mod common;
 
 use common::{MESSAGE, delivery, load, one, submission, submit, text};
 use sigillo_mail::{Mailbox, ReversePath};
-use sigillo_plugin::{Outcome, TimerOp};
+use sigillo_plugin::{Outcome, Passage, TimerOp};
 use sigillo_policy::{Facts, Stage};
 
 const GRANTS: &str =
@@ -177,6 +177,62 @@ chains:
     assert_eq!(message.matches("X-Null: ").count(), 2);
     assert!(message.ends_with(MESSAGE));
     assert_eq!(run.structure.unwrap().header().count("X-Null"), 2);
+}
+
+/// A plugin that leaves facts, one that fails after it left some, and one that reads.
+fn three(liar: &str) -> String {
+    format!(
+        "apiVersion: sigillo/v1
+kind: Policy
+plugins:
+  keeps-books:
+    component: keeps-books@0.1
+{GRANTS}
+  liar:
+    component: bad-output@0.1
+    config: {{ kind: {liar} }}
+    grants: {{ submit: {{ from: [] }} }}
+  reader:
+    component: bad-output@0.1
+    config: {{ kind: read }}
+    grants: {{ submit: {{ from: [] }} }}
+chains:
+  - name: access
+    stage: access
+    steps:
+      - {{ plugin: keeps-books, on-failure: defer }}
+      - {{ plugin: liar, on-failure: skip, advisory: true }}
+      - {{ plugin: reader, on-failure: defer }}
+"
+    )
+}
+
+async fn read_after(liar: &str) -> (String, Vec<sigillo_plugin::StepRecord>) {
+    let (engine, _) = load(&three(liar)).await;
+    let mut passage = submission(MESSAGE);
+    if let Passage::Transaction { properties, .. } = &mut passage {
+        properties.insert("peer.ip".into(), "192.0.2.1".into());
+    }
+    let run = engine.run(Stage::Access, &Facts::new(), passage).await;
+    let Outcome::Reject(reply) = run.outcome else { panic!("{:?}", run.steps) };
+    (reply.text, run.steps)
+}
+
+#[tokio::test]
+async fn a_fact_is_read_by_later_steps_under_the_name_of_the_plugin_that_left_it() {
+    let (read, steps) = read_after("annotate").await;
+    assert!(read.contains(r#"keeps-books.count is Some("1"); liar.ip is Some("203.0.113.9");"#), "{read}");
+    assert!(read.contains(r#"peer.ip is Some("192.0.2.1"); ip is None; reader.ip is None"#), "{read}");
+    let left: Vec<_> = steps.iter().map(|step| step.annotations.clone()).collect();
+    let one = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+    assert_eq!(left, [one("count", "1"), one("ip", "203.0.113.9"), [].into()], "the last value of a name is kept");
+}
+
+#[tokio::test]
+async fn a_step_that_failed_leaves_no_fact() {
+    let (read, steps) = read_after("annotate-and-fail").await;
+    assert!(read.contains(r#"keeps-books.count is Some("1"); liar.ip is None;"#), "{read}");
+    assert!(steps[1].annotations.is_empty() && steps[1].failure.is_some());
 }
 
 #[tokio::test]

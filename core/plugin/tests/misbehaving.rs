@@ -159,6 +159,9 @@ async fn what_would_break_a_protocol_is_refused_in_the_call() {
         ("reverse-path", "denied"),
         ("recipient", "recipient 0: the part after '@' is not a valid domain"),
         ("no-recipient", "at least one recipient"),
+        ("annotate-line-end", "one printable line"),
+        ("annotate-name", "a name has 1 to 64"),
+        ("annotate-many", "at most 16 facts"),
         ("same-key", "already submitted under the key 'one'"),
     ] {
         let extra = format!("    config: {{ kind: {kind} }}\n    grants: {{ submit: {{ from: [a@alfa.example] }} }}");

@@ -29,7 +29,7 @@ pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use facts::{Condition, FactValue, Facts};
 pub use grants::{Capability, Grants, SubmitGrant, TimerGrant};
 pub use limits::Limits;
-pub use manifest::{CONTRACT, Manifest, Manifests};
+pub use manifest::{CONTRACT, Manifest, Manifests, is_identifier};
 pub use parse::parse;
 pub use policy::{Component, Plugin, Policy};
 pub use stage::Stage;

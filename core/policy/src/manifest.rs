@@ -198,7 +198,9 @@ pub(crate) fn read_identifier(node: &Node, what: &str, report: &mut Report) -> O
     Some(text.to_owned())
 }
 
-pub(crate) fn is_identifier(text: &str) -> bool {
+/// Whether a text may name a plugin, or a fact that it leaves: 1 to 64 lower-case letters, digits and `-`, a letter
+/// first.
+pub fn is_identifier(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

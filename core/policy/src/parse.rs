@@ -73,11 +73,19 @@ fn read(mut map: Map<'_>, report: &mut Report) -> (BTreeMap<String, Declared>, V
     (plugins, chains)
 }
 
+/// First words of the server's own properties (`plugins/README.md`). A plugin of that name would speak in the
+/// server's: what it leaves for later steps is read as `NAME.…`.
+const RESERVED: [&str; 6] = ["peer", "session", "tls", "outcome", "header", "structure"];
+
 /// A plugin with a mistake in it is still declared, so that steps that name it are not mistakes too.
 fn read_plugin(entry: &Entry, report: &mut Report) -> Option<Declared> {
     if !is_identifier(&entry.key) {
         let help = "use 1 to 64 lower-case letters, digits and '-', beginning with a letter";
         report.error_with_help(entry.position, "E207", format!("'{}' is no name for a plugin", entry.key), help);
+    }
+    if RESERVED.contains(&entry.key.as_str()) {
+        let message = format!("'{}' is a word of the server's own, not a name for a plugin", entry.key);
+        report.error_with_help(entry.position, "E207", message, "give the plugin another name");
     }
     let mut map = Map::of(&entry.node, "a plugin", report)?.at(entry.position);
     let component = map.require("component", report);

@@ -78,6 +78,11 @@ impl HostTransaction for StepState {
         self.replace(&content)
     }
 
+    fn annotate(&mut self, _: Resource<TransactionHandle>, name: String, value: String) -> Result<(), Refusal> {
+        self.call()?;
+        self.leave(name, value)
+    }
+
     fn drop(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())
@@ -166,6 +171,11 @@ impl HostDelivery for StepState {
         Ok(())
     }
 
+    fn annotate(&mut self, _: Resource<DeliveryHandle>, name: String, value: String) -> Result<(), Refusal> {
+        self.call()?;
+        self.leave(name, value)
+    }
+
     fn drop(&mut self, this: Resource<DeliveryHandle>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())
@@ -206,7 +216,8 @@ impl StepState {
 
     fn any_property(&mut self, name: &str) -> wasmtime::Result<Option<String>> {
         self.call()?;
-        let value = self.passage()?.property(name).cloned();
+        // The server's own facts first: no plugin can put another in their place.
+        let value = self.passage()?.property(name).or_else(|| self.annotation(name)).cloned();
         self.reads(value.as_ref().map_or(0, |value| value.len() as u64))?;
         Ok(value)
     }
@@ -223,6 +234,17 @@ impl StepState {
             return Err(limit(format!("a step adds at most {} header fields", limits::FIELDS_PER_STEP_MAX)));
         }
         self.recorded.fields.push(field);
+        Ok(())
+    }
+
+    fn leave(&mut self, name: String, value: String) -> Result<(), Refusal> {
+        self.writes((name.len() + value.len()) as u64)?;
+        check::annotation(&name, &value).map_err(invalid)?;
+        let left = &mut self.recorded.annotations;
+        if left.len() >= limits::ANNOTATIONS_PER_STEP_MAX && !left.contains_key(&name) {
+            return Err(limit(format!("a step leaves at most {} facts", limits::ANNOTATIONS_PER_STEP_MAX)));
+        }
+        left.insert(name, value);
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub struct Inputs {
     pub stage: Option<Stage>,
     /// None for a wake-up and while the settings are checked.
     pub in_hand: Option<(Arc<Passage>, Arc<MessageView>)>,
+    /// What the steps before left for it, `PLUGIN.NAME`.
+    pub annotations: Arc<BTreeMap<String, String>>,
     /// For the log.
     pub passage_id: Arc<str>,
     /// From which ids are derived: the same for the same step run anew.
@@ -48,6 +50,8 @@ pub struct Recorded {
     pub fields: Vec<Bytes>,
     /// New content.
     pub replacement: Option<Rope>,
+    /// Facts for the steps that follow, by their name.
+    pub annotations: BTreeMap<String, String>,
     /// See [`ChangeSet`].
     pub submissions: Vec<Submission>,
     /// See [`ChangeSet`].
@@ -67,7 +71,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Everything but the edits of the message.
+    /// Everything but the edits of the message and what is left for later steps.
     pub fn change_set(self, plugin: &str, step: String) -> ChangeSet {
         ChangeSet {
             plugin: plugin.to_owned(),
@@ -102,6 +106,8 @@ pub struct StepState {
     pub ids: u64,
     /// How many signatures were asked for.
     pub signatures: u32,
+    /// Held once by the step and once by each scan that is under way.
+    pub scans: Arc<()>,
     /// Lines written to the operator's log.
     pub log_lines: u32,
     /// Lines beyond the limit.
@@ -123,6 +129,7 @@ impl StepState {
             directory: None,
             ids: 0,
             signatures: 0,
+            scans: Arc::default(),
             log_lines: 0,
             log_lines_dropped: 0,
         }
@@ -185,6 +192,11 @@ impl StepState {
             Some((passage, _)) => Ok(passage),
             None => Err(wasmtime::Error::msg("no message in hand")),
         }
+    }
+
+    /// What an earlier step left under this name.
+    pub fn annotation(&self, name: &str) -> Option<&String> {
+        self.inputs.annotations.get(name)
     }
 
     /// The message in hand.

@@ -47,6 +47,12 @@ impl access::Guest for Bad {
             "recipient" => told(submitted("", &["ada@alfa.example> SIZE=1\r\nDATA"])),
             "no-recipient" => told(submitted("", &[])),
             "same-key" => told(submitted("", &["ada@alfa.example"]).and_then(|()| submitted("", &["b@alfa.example"]))),
+            "annotate-line-end" => told(transaction.annotate("verdict", "clean\r\nBcc: mallory@evil.example")),
+            "annotate-name" => told(transaction.annotate("keeps-books.count", "0")),
+            "annotate-many" => told((0..17).try_for_each(|n| transaction.annotate(&format!("n{n}"), "x"))),
+            "annotate" => annotated(transaction, Ok(Verdict::Continue)),
+            "annotate-and-fail" => annotated(transaction, Err(Failure::Transient("not now".into()))),
+            "read" => read(transaction),
             "reply-line-end" => reject(550, "5.7.1", "no\r\n250 yes".into()),
             "reply-8bit" => reject(550, "5.7.1", "perché no".into()),
             "reply-long" => reject(550, "5.7.1", "no ".repeat(200)),
@@ -83,6 +89,20 @@ fn submitted(reverse_path: &str, recipients: &[&str]) -> Result<(), Error> {
     content.append(b"Subject: x\r\n\r\nhi\r\n")?;
     let recipients: Vec<String> = recipients.iter().map(|r| (*r).to_owned()).collect();
     submit::submit("one", reverse_path, &recipients, &content).map(drop)
+}
+
+fn annotated(transaction: &Transaction, answer: Result<Verdict, Failure>) -> Result<Verdict, Failure> {
+    match transaction.annotate("ip", "203.0.113.9") {
+        Ok(()) => answer,
+        refused => told(refused),
+    }
+}
+
+/// What the steps before left, and what the server itself says.
+fn read(transaction: &Transaction) -> Result<Verdict, Failure> {
+    let said = |name: &str| format!("{name} is {:?}; ", transaction.property(name));
+    let names = ["keeps-books.count", "liar.ip", "peer.ip", "ip", "reader.ip"];
+    reject(550, "5.0.0", names.iter().map(|name| said(name)).collect())
 }
 
 fn told(result: Result<(), Error>) -> Result<Verdict, Failure> {

@@ -39,7 +39,9 @@ impl lifecycle::Guest for Books {
 impl access::Guest for Books {
     fn run(transaction: &Transaction) -> Result<Verdict, Failure> {
         transaction.prepend_header("X-Booked", b"first\r\n\tand second line").map_err(failed)?;
-        book(&transaction.id(), &transaction.message()).map_err(failed)?;
+        let count = book(&transaction.id(), &transaction.message()).map_err(failed)?;
+        transaction.annotate("count", "none yet").map_err(failed)?;
+        transaction.annotate("count", &count.to_string()).map_err(failed)?;
         Ok(Verdict::Continue)
     }
 }
@@ -47,7 +49,8 @@ impl access::Guest for Books {
 impl delivery::Guest for Books {
     fn run(delivery: &Delivery) -> Result<Verdict, Failure> {
         delivery.file_into("Books").and_then(|()| delivery.add_flag("$Booked")).map_err(failed)?;
-        book(&delivery.id(), &delivery.message()).map_err(failed)?;
+        let count = book(&delivery.id(), &delivery.message()).map_err(failed)?;
+        delivery.annotate("count", &count.to_string()).map_err(failed)?;
         Ok(Verdict::Continue)
     }
 }
@@ -76,7 +79,7 @@ impl timer::Guest for Books {
     }
 }
 
-fn book(id: &str, message: &Message) -> Result<(), Error> {
+fn book(id: &str, message: &Message) -> Result<u8, Error> {
     let count = state::get("count")?.and_then(|value| value.first().copied()).unwrap_or(0) + 1;
     state::set("count", &[count], 365)?;
     if state::get("count")? != Some(vec![count]) {
@@ -103,7 +106,7 @@ fn book(id: &str, message: &Message) -> Result<(), Error> {
     })?;
     let offset = clock::utc_offset("Europe/Rome", clock::now())?;
     log::log(log::Level::Info, &format!("booked {count}, {offset} s from UTC"));
-    Ok(())
+    Ok(count)
 }
 
 fn failed(error: Error) -> Failure {
