@@ -14,6 +14,7 @@ pub mod failure;
 pub mod header;
 pub mod rope;
 pub mod structure;
+pub mod transfer;
 
 pub use address::{AddressError, Domain, Mailbox, ReversePath};
 pub use envelope::Envelope;

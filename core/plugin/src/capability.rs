@@ -10,6 +10,7 @@ mod evidence;
 mod mailboxes;
 mod message;
 mod passage;
+mod scan;
 mod settings;
 mod signer;
 mod state;
@@ -25,6 +26,7 @@ use wasmtime::component::ResourceTableError;
 pub use content::ContentHandle;
 pub use directory::ProviderHandle;
 pub use passage::{DeliveryHandle, InspectionHandle, TransactionHandle};
+pub use scan::{ReportHandle, ScanHandle};
 pub use verifier::VerificationHandle;
 
 use crate::limits;
@@ -82,6 +84,7 @@ impl From<ServiceError> for Refusal {
             ServiceError::NotFound => Error::NotFound,
             ServiceError::Invalid(why) => Error::Invalid(why),
             ServiceError::Unavailable(why) => Error::Unavailable(why),
+            ServiceError::TooLarge(why) => Error::Limit(why),
         })
     }
 }

@@ -22,6 +22,9 @@ pub enum ServiceError {
     /// Something outside did not answer: the step may succeed later.
     #[error("{0}")]
     Unavailable(String),
+    /// More than something outside takes.
+    #[error("{0}")]
+    TooLarge(String),
 }
 
 /// A signature, and what the register of signatures says of it.
@@ -60,6 +63,19 @@ impl MailboxStatus {
             MailboxStatus::Remote => "remote",
         }
     }
+}
+
+/// What a scanner said of all of a content; the words are a stranger's, printable ASCII and bounded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScanReport {
+    /// The operator's name of the scanner.
+    pub scanner: String,
+    /// Its name of what it found; none: it found nothing.
+    pub threat: Option<String>,
+    /// What it calls itself.
+    pub version: Option<String>,
+    /// What it says of its signatures.
+    pub signatures: Option<String>,
 }
 
 /// What a line of the operator's log obliges an operator to do.
@@ -107,6 +123,9 @@ pub trait Services: Send + Sync {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<String>, ServiceError>;
+    /// Shows content to a scanner, with `encoding` removed where one is given, and waits for what it says. Whatever is
+    /// not an answer to all of the content is an error.
+    async fn scan(&self, scanner: &str, content: &Rope, encoding: Option<&str>) -> Result<ScanReport, ServiceError>;
     /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);
 }

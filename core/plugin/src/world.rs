@@ -17,6 +17,7 @@ mod generated {
             "sigillo:mail/verifier.verify": async | trappable,
             "sigillo:mail/mailboxes.status": async | trappable,
             "sigillo:mail/mailboxes.setting": async | trappable,
+            "sigillo:mail/scan.[method]scan.wait": async | trappable,
             "sigillo:mail/state.get": async | trappable,
             "sigillo:mail/state.scan": async | trappable,
             default: trappable,
@@ -31,6 +32,8 @@ mod generated {
             "sigillo:mail/passage.inspection": crate::capability::InspectionHandle,
             "sigillo:mail/verifier.verification": crate::capability::VerificationHandle,
             "sigillo:mail/directory.provider": crate::capability::ProviderHandle,
+            "sigillo:mail/scan.scan": crate::capability::ScanHandle,
+            "sigillo:mail/scan.report": crate::capability::ReportHandle,
         },
     });
 }

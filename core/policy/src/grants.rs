@@ -28,11 +28,13 @@ pub enum Capability {
     Timers,
     /// Append to the message log.
     Evidence,
+    /// Show content to scanners.
+    Scan,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 8] = [
+    pub const ALL: [Capability; 9] = [
         Capability::Submit,
         Capability::Signer,
         Capability::Verifier,
@@ -41,6 +43,7 @@ impl Capability {
         Capability::State,
         Capability::Timers,
         Capability::Evidence,
+        Capability::Scan,
     ];
 
     /// The word for it in policies, manifests and the contract.
@@ -54,6 +57,7 @@ impl Capability {
             Capability::State => "state",
             Capability::Timers => "timers",
             Capability::Evidence => "evidence",
+            Capability::Scan => "scan",
         }
     }
 
@@ -68,6 +72,7 @@ impl Capability {
             Capability::State => "state: true",
             Capability::Timers => "timers: true",
             Capability::Evidence => "evidence: true",
+            Capability::Scan => "scan: [scanner-name]",
         }
     }
 
@@ -128,9 +133,16 @@ pub struct Grants {
     pub timers: Option<TimerGrant>,
     /// Append to the message log.
     pub evidence: bool,
+    /// Scanners of the server's configuration that it may show content to, each with its place in the policy.
+    pub scan: Vec<(String, Position)>,
 }
 
 impl Grants {
+    /// Whether content may be shown to this scanner.
+    pub fn allows_scanner(&self, name: &str) -> bool {
+        self.scan.iter().any(|(granted, _)| granted == name)
+    }
+
     /// Whether this capability is granted.
     pub fn has(&self, capability: Capability) -> bool {
         match capability {
@@ -142,6 +154,7 @@ impl Grants {
             Capability::State => self.state,
             Capability::Timers => self.timers.is_some(),
             Capability::Evidence => self.evidence,
+            Capability::Scan => !self.scan.is_empty(),
         }
     }
 
@@ -163,13 +176,16 @@ impl Grants {
     fn read_one(&mut self, capability: Capability, node: &Node, report: &mut Report) {
         match capability {
             Capability::Submit => self.submit = read_submit(node, report),
-            Capability::Signer => self.signer = read_names(node, report),
+            Capability::Signer => {
+                self.signer = read_names(node, "'signer'", "a key", report).into_iter().map(|(name, _)| name).collect()
+            }
             Capability::Verifier => self.verifier = node.boolean(report) == Some(true),
             Capability::Directory => self.directory = read_access(node, report),
             Capability::Mailboxes => self.mailboxes = read_access(node, report),
             Capability::State => self.state = node.boolean(report) == Some(true),
             Capability::Timers => self.timers = read_timers(node, report),
             Capability::Evidence => self.evidence = node.boolean(report) == Some(true),
+            Capability::Scan => self.scan = read_names(node, "'scan'", "a scanner", report),
         }
     }
 }
@@ -193,11 +209,13 @@ fn read_mailbox(node: &Node, report: &mut Report) -> Option<Mailbox> {
     }
 }
 
-fn read_names(node: &Node, report: &mut Report) -> Vec<String> {
-    let names: Vec<String> =
-        node.list("'signer'", report).iter().filter_map(|item| item.name(report)).map(str::to_owned).collect();
+/// Names of the server's configuration, with their places: only the server knows whether they lead anywhere.
+fn read_names(node: &Node, what: &'static str, kind: &str, report: &mut Report) -> Vec<(String, Position)> {
+    let items = node.list(what, report);
+    let names = items.iter().filter_map(|item| Some((item.name(report)?.to_owned(), item.position))).collect();
     if matches!(&node.value, Value::List(items) if items.is_empty()) {
-        report.error_with_help(node.position, "E207", "the list is empty", "name a key, or leave the grant out");
+        let help = format!("name {kind}, or leave the grant out");
+        report.error_with_help(node.position, "E207", "the list is empty", help);
     }
     names
 }

@@ -15,8 +15,28 @@ pub fn policy(config: &Config) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnost
         return Err(findings);
     }
     let (policy, warnings) = sigillo_policy::parse(&name, &text, &manifests)?;
+    let nowhere = unknown_scanners(&policy, config);
+    if !nowhere.is_empty() {
+        return Err(nowhere);
+    }
     findings.extend(warnings);
     Ok((policy, findings))
+}
+
+/// Scanners that are granted and that the configuration does not have: a plugin that needs one would fail with every
+/// message.
+fn unknown_scanners(policy: &Policy, config: &Config) -> Vec<Diagnostic> {
+    let granted = policy.plugins.values().flat_map(|plugin| plugin.grants.scan.iter());
+    let unknown = granted.filter(|(name, _)| !config.scanners.contains_key(name));
+    let help = match config.scanners.is_empty() {
+        true => "the configuration has no 'scanners'".to_owned(),
+        false => format!("it has: {}", config.scanners.keys().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    let error = |(name, at): &(String, _)| {
+        let message = format!("scanner '{name}' is not in the server's configuration");
+        policy.error(*at, "E509", message).with_help(help.clone())
+    };
+    unknown.map(error).collect()
 }
 
 /// Diagnostics as a person reads them.

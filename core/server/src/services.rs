@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sigillo_delivery::scan::{ScanError, Scanners, View};
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Mailbox, Rope, Source};
-use sigillo_plugin::{Level, MailboxStatus, ServiceError, Services, Signed};
+use sigillo_plugin::{Level, MailboxStatus, ScanReport, ServiceError, Services, Signed};
 use sigillo_store::{AccountState, Store, StoreError};
 use sigillo_trust::{Anchors, Directory, KeyCertificate, Verification};
 
@@ -19,6 +20,7 @@ pub struct Facilities {
     keys: Keys,
     anchors: Arc<Anchors>,
     index: Arc<Index>,
+    scanners: Scanners,
 }
 
 impl Facilities {
@@ -41,7 +43,8 @@ impl Facilities {
         };
         let index = Arc::new(Index::open(config)?);
         let keys = Keys::load(config)?;
-        Ok(Facilities { store, keys, anchors: Arc::new(anchors), index })
+        let scanners = Scanners::new(config.scanner_options());
+        Ok(Facilities { store, keys, anchors: Arc::new(anchors), index, scanners })
     }
 
     /// The index of providers.
@@ -140,6 +143,20 @@ impl Services for Facilities {
             .read(move |r| r.plugin_keys(&plugin, &prefix, after.as_deref(), limit, now))
             .await
             .map_err(unavailable)
+    }
+
+    async fn scan(&self, scanner: &str, content: &Rope, encoding: Option<&str>) -> Result<ScanReport, ServiceError> {
+        let view = View { rope: content.clone(), encoding: encoding.map(str::to_owned) };
+        let found = self.scanners.get(scanner).ok_or(ServiceError::NotFound)?;
+        let report = found.scan(&view, self.store.segments().clone()).await.map_err(|error| {
+            let words = format!("scanner '{scanner}' {error}");
+            match error {
+                ScanError::TooLarge(_) => ServiceError::TooLarge(words),
+                _ => ServiceError::Unavailable(words),
+            }
+        })?;
+        let (threat, version, signatures) = (report.threat, report.version, report.signatures);
+        Ok(ScanReport { scanner: report.scanner, threat, version, signatures })
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {

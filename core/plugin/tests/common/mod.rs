@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
@@ -11,8 +12,8 @@ use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Rope, Source};
 use sigillo_plugin::{
-    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, ServiceError, Services, SignatureMade,
-    Signed, manifests,
+    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, ScanReport, ServiceError, Services,
+    SignatureMade, Signed, manifests,
 };
 use sigillo_policy::{Diagnostic, Facts, Stage};
 use sigillo_trust::{Directory, Verification};
@@ -25,6 +26,40 @@ pub const MESSAGE: &str = "From: Ada <ada@alfa.example>\r\nTo: bruno@beta.exampl
 pub struct Server {
     pub state: Mutex<BTreeMap<String, (Vec<u8>, u64)>>,
     pub log: Mutex<Vec<String>>,
+    pub meeting: Meeting,
+    pub scans_alive: Arc<AtomicUsize>,
+}
+
+/// Where two scans meet.
+pub struct Meeting(tokio::sync::Barrier);
+
+impl Default for Meeting {
+    fn default() -> Meeting {
+        Meeting(tokio::sync::Barrier::new(2))
+    }
+}
+
+impl std::ops::Deref for Meeting {
+    type Target = tokio::sync::Barrier;
+    fn deref(&self) -> &tokio::sync::Barrier {
+        &self.0
+    }
+}
+
+/// Counts itself while it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Counted {
+        count.fetch_add(1, Ordering::SeqCst);
+        Counted(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
@@ -83,6 +118,26 @@ impl Services for Server {
         let keys = state.keys().filter_map(|key| key.strip_prefix(&format!("{plugin}/")));
         let keys = keys.filter(|key| key.starts_with(prefix) && after.is_none_or(|after| *key > after));
         Ok(keys.take(limit as usize).map(str::to_owned).collect())
+    }
+
+    async fn scan(&self, scanner: &str, content: &Rope, encoding: Option<&str>) -> Result<ScanReport, ServiceError> {
+        let report = ScanReport { scanner: scanner.into(), version: Some("Test 1".into()), ..ScanReport::default() };
+        match scanner {
+            "clean" => Ok(report),
+            "finds" => Ok(ScanReport { threat: Some(format!("{} {encoding:?}", content.len())), ..report }),
+            "down" => Err(ServiceError::Unavailable("cannot be reached".into())),
+            "small" => Err(ServiceError::TooLarge("does not take content of this size".into())),
+            // Each waits for the other: only scans that overlap end.
+            "left" | "right" => {
+                self.meeting.wait().await;
+                Ok(report)
+            }
+            "hangs" => {
+                let _alive = Counted::new(&self.scans_alive);
+                std::future::pending().await
+            }
+            _ => panic!("an ungranted scanner reached the server: {scanner}"),
+        }
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {
