@@ -47,7 +47,8 @@ async fn content_comes_whole_and_the_request_is_what_was_meant() {
 
 #[tokio::test]
 async fn what_is_not_a_whole_answer_is_an_error_that_says_why() {
-    let cases: [(&[u8], fn(&HttpError) -> bool); 6] = [
+    type Case<'a> = (&'a [u8], fn(&HttpError) -> bool);
+    let cases: [Case; 6] = [
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", |e| *e == HttpError::Status(404)),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", |e| *e == HttpError::Status(302)),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", |e| matches!(e, HttpError::Connection(_))),

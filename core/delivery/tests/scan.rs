@@ -93,12 +93,18 @@ async fn the_name_of_a_threat_is_one_bounded_line() {
     assert_eq!(scan(clamd(&fake), &whole(CONTENT)).await.unwrap().threat.unwrap().len(), WORDS_MAX);
 }
 
+/// What a fake does with one connection.
+type Lie = Box<dyn Fn(&mut Talk) + Send + Sync>;
+/// A lie in words and in deed, what is shown to it, and what must come of it.
+type Case = (&'static str, Lie, View, Judge);
+/// Whether an error is the one that it must be.
+type Judge = fn(&ScanError) -> bool;
+
 /// Attack E6: refused, slow, half an answer, garbage, and whatever else comes to a liar's mind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clamd_that_lies_is_never_clean() {
     let big = || whole(vec![b'x'; 32 << 20]);
-    type Lie = Box<dyn Fn(&mut Talk) + Send + Sync>;
-    let lies: Vec<(&str, Lie, View, fn(&ScanError) -> bool)> = vec![
+    let lies: Vec<Case> = vec![
         ("half an answer", Box::new(says(b"stream: O")), whole(CONTENT), |e| *e == ScanError::Ended),
         ("no end of the answer", Box::new(says(b"stream: OK")), whole(CONTENT), |e| *e == ScanError::Ended),
         ("no answer", Box::new(says(b"")), whole(CONTENT), |e| *e == ScanError::Ended),
@@ -285,21 +291,21 @@ async fn icap_names_what_it_found_in_the_ways_that_are_in_use() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn icap_that_lies_is_never_clean() {
-    let refused = |e: &ScanError| matches!(e, ScanError::Refused(_));
-    let garbage = |e: &ScanError| matches!(e, ScanError::Garbage(_));
-    let ended = |e: &ScanError| *e == ScanError::Ended;
-    let cases: Vec<(&'static str, &dyn Fn(&ScanError) -> bool)> = vec![
-        ("ICAP/1.0 404 ICAP Service not found\r\n\r\n", &refused),
-        ("ICAP/1.0 503 Service overloaded\r\n\r\n", &refused),
-        ("ICAP/1.0 100 Continue\r\n\r\n", &refused),
-        ("ICAP/1.0 200 OK\r\nEncapsulated: res-hdr=0, null-body=19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &garbage),
-        ("ICAP/1.0 204 No\r\n\r\nICAP/1.0 204 No\r\n\r\n", &garbage),
-        ("ICAP/1.1 204 No\r\n\r\n", &garbage),
-        ("HTTP/1.1 204 No\r\n\r\n", &garbage),
-        ("ICAP/1.0 2040 No\r\n\r\n", &garbage),
-        ("ICAP/1.0 204 No modifications\r\n", &ended),
-        ("ICAP/1.0 20", &ended),
-        ("", &ended),
+    let refused: Judge = |e| matches!(e, ScanError::Refused(_));
+    let garbage: Judge = |e| matches!(e, ScanError::Garbage(_));
+    let ended: Judge = |e| *e == ScanError::Ended;
+    let cases: Vec<(&'static str, Judge)> = vec![
+        ("ICAP/1.0 404 ICAP Service not found\r\n\r\n", refused),
+        ("ICAP/1.0 503 Service overloaded\r\n\r\n", refused),
+        ("ICAP/1.0 100 Continue\r\n\r\n", refused),
+        ("ICAP/1.0 200 OK\r\nEncapsulated: res-hdr=0, null-body=19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", garbage),
+        ("ICAP/1.0 204 No\r\n\r\nICAP/1.0 204 No\r\n\r\n", garbage),
+        ("ICAP/1.1 204 No\r\n\r\n", garbage),
+        ("HTTP/1.1 204 No\r\n\r\n", garbage),
+        ("ICAP/1.0 2040 No\r\n\r\n", garbage),
+        ("ICAP/1.0 204 No modifications\r\n", ended),
+        ("ICAP/1.0 20", ended),
+        ("", ended),
     ];
     for (answer, expected) in cases {
         let fake = Fake::icap(icap_says(answer));

@@ -97,6 +97,7 @@ impl Commands {
             grants: Arc::new(Grants { verifier: true, directory: true, ..Grants::default() }),
             stage: None,
             in_hand: Some((Arc::new(passage), Arc::new(view))),
+            annotations: Arc::default(),
             passage_id: command.into(),
             seed: [0; 32],
             now_ms: services.now_ms(),

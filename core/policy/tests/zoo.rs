@@ -57,8 +57,8 @@ fn every_bad_policy_is_refused_with_these_words() {
 /// The policies that operators begin with.
 fn shipped(name: &str) -> sigillo_policy::Policy {
     let text = fs::read_to_string(folder("../../policies").join(name)).unwrap();
-    let pec = manifest(&folder("../../plugins/pec/plugin.yaml"));
-    let installed = Manifests::from([(pec.name.clone(), pec)]);
+    let plugins = ["pec", "antivirus"].map(|name| manifest(&folder("../../plugins").join(name).join("plugin.yaml")));
+    let installed = Manifests::from(plugins.map(|manifest| (manifest.name.clone(), manifest)));
     let (policy, warnings) = parse(name, &text, &installed).map_err(|found| render(&found)).unwrap();
     assert_eq!(render(&warnings), "");
     policy
@@ -68,6 +68,18 @@ fn shipped(name: &str) -> sigillo_policy::Policy {
 fn the_plain_policy_runs_nothing() {
     let policy = shipped("plain.yaml");
     assert!(policy.plugins.is_empty() && policy.chains.is_empty());
+}
+
+#[test]
+fn the_antivirus_policy_lets_nothing_pass_unscanned() {
+    let policy = shipped("plain-antivirus.yaml");
+    for stage in [Stage::Access, Stage::Reception] {
+        let step = &policy.chain(stage, &Facts::new()).unwrap().steps[0];
+        assert_eq!((step.plugin.as_str(), step.on_failure, step.advisory), ("antivirus", OnFailure::Defer, false));
+    }
+    let scanners: Vec<_> =
+        policy.plugins["antivirus"].grants.scan.iter().map(|(name, at)| (name.as_str(), at.line)).collect();
+    assert_eq!(scanners, [("clamav", 13)]);
 }
 
 #[test]

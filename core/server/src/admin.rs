@@ -6,6 +6,7 @@ mod keys;
 mod mailboxes;
 mod message_file;
 mod plugin_command;
+mod quarantine;
 mod queue;
 mod readable;
 mod registry;
@@ -69,6 +70,9 @@ enum Command {
     /// The index of providers.
     #[command(subcommand)]
     Index(index::IndexCommand),
+    /// What is kept from its recipients: infected, suspected or damaged messages.
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// The message log (registro).
     #[command(subcommand)]
     Log(registry::LogCommand),
@@ -163,6 +167,7 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Mailbox(command) => mailboxes::mailbox(&open(&config)?, command).await,
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
         Command::Index(command) => index::index(&config, command).await,
+        Command::Quarantine(command) => quarantine::quarantine(&open(&config)?, command).await,
         Command::Log(command) => registry::log(&open(&config)?, command).await,
         Command::Keys(command) => keys::keys(config, command).await,
     }

@@ -1,6 +1,7 @@
 //! The server's configuration, `sigillo.yaml`. Every key stands with its default in `config/sigillo.yaml`.
 
 mod keys;
+mod scanners;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,16 @@ use sigillo_delivery::{Route, Schedule, Security};
 
 use crate::index::settings::{IndexSettings, OwnSettings};
 pub use keys::{Key, KeyEntries, Token};
+pub use scanners::{ScannerConfig, ScannerProtocol};
 
 /// Largest message by default, octets (QUO-06: 100 MB in every offer).
 pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
+
+/// Days in quarantine by default: the 30 months that the rules ask for infected messages (AV-04, PEC §2.2.4), whichever
+/// months they are.
+pub const QUARANTINE_DAYS: u64 = 913;
+/// Most days: a century.
+const QUARANTINE_DAYS_MAX: u64 = 36_525;
 
 /// What is wrong with a configuration, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +55,9 @@ pub struct Config {
     /// Whom to believe about certified mail.
     #[serde(default)]
     pub trust: Trust,
+    /// Scanners for viruses, by the names that policies grant to plugins.
+    #[serde(default)]
+    pub scanners: std::collections::BTreeMap<String, ScannerConfig>,
     /// How mail leaves.
     #[serde(default)]
     pub delivery: Delivery,
@@ -200,11 +211,13 @@ pub struct Limits {
     pub sessions: usize,
     /// Queue entries worked on at once.
     pub dispatch: usize,
+    /// Days that a message stays in quarantine, at least and not much longer.
+    pub quarantine_days: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { message_size: MESSAGE_SIZE, sessions: 10_000, dispatch: 32 }
+        Limits { message_size: MESSAGE_SIZE, sessions: 10_000, dispatch: 32, quarantine_days: QUARANTINE_DAYS }
     }
 }
 
@@ -282,6 +295,12 @@ impl Config {
         self.trust.check(self)?;
         if !(1024..=4 * 1024 * 1024 * 1024).contains(&self.limits.message_size) {
             return Err("limits.message-size: wants 1 KiB to 4 GiB, in octets".into());
+        }
+        if !(1..=QUARANTINE_DAYS_MAX).contains(&self.limits.quarantine_days) {
+            return Err(format!("limits.quarantine-days: wants 1 to {QUARANTINE_DAYS_MAX}"));
+        }
+        for (name, scanner) in &self.scanners {
+            scanner.check().map_err(|problem| format!("scanners.{name}: {problem}"))?;
         }
         if self.limits.sessions == 0 || self.limits.dispatch == 0 {
             return Err("limits: sessions and dispatch must be at least 1".into());

@@ -107,6 +107,12 @@ impl Server {
             if let Err(error) = self.store.write(|tx| tx.sweep()).await {
                 tracing::error!(%error, "what is past its time cannot be removed");
             }
+            let days = self.config.limits.quarantine_days;
+            match self.store.write(move |tx| tx.sweep_quarantine(days)).await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, days, "removed from quarantine"),
+                Err(error) => tracing::error!(%error, "what is past its time in quarantine cannot be removed"),
+            }
             tokio::select! {
                 () = tokio::time::sleep(SWEEP) => {}
                 _ = shutdown.changed() => {}

@@ -28,6 +28,13 @@ fn the_shipped_values_are_the_defaults() {
     assert_eq!(shipped.limits.message_size, shortest.limits.message_size);
     assert_eq!(shipped.limits.sessions, shortest.limits.sessions);
     assert_eq!(shipped.limits.dispatch, shortest.limits.dispatch);
+    assert_eq!(shipped.limits.quarantine_days, shortest.limits.quarantine_days);
+    let clamav = &shipped.scanners["clamav"];
+    let bare = &shipped.scanners["other"];
+    assert_eq!((clamav.timeout, clamav.connections), (bare.timeout, bare.connections));
+    let options = shipped.scanner_options();
+    assert_eq!(options[0].size_max, options[1].size_max);
+    assert!(shortest.scanners.is_empty());
     assert_eq!(shipped.log.format, shortest.log.format);
     assert_eq!(shipped.log.level, shortest.log.level);
     let (a, b) = (shipped.schedule(), shortest.schedule());
@@ -46,8 +53,18 @@ fn a_mistake_is_named_with_its_place() {
             "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\nlisteners: [{ protocol: pop3, address: \"127.0.0.1:1\", tls: implicit }]\n",
             "pop3",
         ),
+        ("scanners: { a: { protocol: clamd, address: nowhere } }\n", "scanners.a: address 'nowhere'"),
+        ("scanners: { a: { protocol: clamd, address: \"h:1\", service: x } }\n", "scanners.a: 'service' is for icap"),
+        ("scanners: { a: { protocol: icap, address: \"h:1\" } }\n", "scanners.a: icap wants 'service'"),
+        ("scanners: { a: { protocol: icap, address: \"h:1\", service: \"a b\" } }\n", "service 'a b'"),
+        ("scanners: { a: { protocol: icap, address: /run/x, service: a } }\n", "scanners.a: icap wants an address"),
+        ("scanners: { a: { protocol: clamd, address: /run/x, timeout: 0 } }\n", "timeout wants 1 to 600"),
+        ("scanners: { a: { protocol: clamd, address: /run/x, connections: 0 } }\n", "connections wants 1 to 1000"),
     ];
+    let rest = "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\n\
+                listeners: [{ protocol: relay, address: \"127.0.0.1:1\", tls: starttls }]\n";
     for (text, want) in cases {
+        let text = if text.starts_with("scanners") { format!("{rest}{text}") } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();
         assert!(error.contains("sigillo.yaml") && error.contains(want), "{want}: {error}");

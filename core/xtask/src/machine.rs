@@ -24,6 +24,9 @@ pub const JOURNEYS: &[Need] = &[
     ("sqlite3", "sqlite3"),
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),
+    ("clamd", "clamav-daemon"),
+    ("c-icap", "c-icap"),
+    ("/usr/share/doc/libc-icap-mod-virus-scan", "libc-icap-mod-virus-scan"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
     ("/usr/lib/python3/dist-packages/asn1crypto", "python3-asn1crypto"),
 ];
