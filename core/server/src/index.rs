@@ -56,7 +56,8 @@ pub struct Update {
 
 impl Index {
     /// Loads what was last in use; where there is nothing kept, a source that is a file of this machine. It changes
-    /// nothing. The operator's own file is always read, and an error if it cannot be.
+    /// nothing. The operator's own file is always read, and an error if it cannot be; of any other source that cannot
+    /// be used, [`keeper::begin`] tells.
     pub fn open(config: &Config) -> Result<Index, ConfigError> {
         let plan = Plan::load(config)?;
         let copies = Copies::of(&config.data_dir());
@@ -71,10 +72,14 @@ impl Index {
             return Ok(index);
         }
         if let Some(path) = plan.file() {
-            let octets = crate::config::read_bytes(path)?;
-            let edition = Edition::open(&octets, plan.signer.as_ref(), &plan.name, now());
-            let edition = edition.map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
-            index.set(State { directory: edition.directory.clone(), edition: Some(Arc::new(edition)), stamp: None });
+            match open_file(plan, path) {
+                Ok(edition) => {
+                    let directory = edition.directory.clone();
+                    index.set(State { directory, edition: Some(Arc::new(edition)), stamp: None });
+                }
+                Err(error) if plan.own_file => return Err(error),
+                Err(_) => {}
+            }
         }
         Ok(index)
     }
@@ -238,6 +243,12 @@ impl Index {
     pub fn signer(&self) -> Option<&IndexSigner> {
         self.plan.as_ref()?.signer.as_ref()
     }
+}
+
+fn open_file(plan: &Plan, path: &std::path::Path) -> Result<Edition, ConfigError> {
+    let octets = crate::config::read_bytes(path)?;
+    let edition = Edition::open(&octets, plan.signer.as_ref(), &plan.name, now());
+    edition.map_err(|error| ConfigError(format!("{}: {error}", path.display())))
 }
 
 fn not_configured() -> String {

@@ -27,6 +27,8 @@ pub const JOURNEYS: &[Need] = &[
     ("clamd", "clamav-daemon"),
     ("c-icap", "c-icap"),
     ("/usr/share/doc/libc-icap-mod-virus-scan", "libc-icap-mod-virus-scan"),
+    ("slapd", "slapd"),
+    ("ldapmodify", "ldap-utils"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
     ("/usr/lib/python3/dist-packages/asn1crypto", "python3-asn1crypto"),
 ];
@@ -93,10 +95,14 @@ fn install(packages: &[&str]) -> Result<(), Problem> {
     let guard = NoDaemons::hold()?;
     let mut update = apt();
     run::output(update.args(["update", "-qq"]))?;
-    // Postfix's installation would ask what to be, and then configure itself as the machine's mail server.
-    if packages.contains(&"postfix") && find("debconf-set-selections").is_some() {
-        let answer = b"postfix postfix/main_mailer_type select No configuration\n";
-        run::fed(&mut Command::new("debconf-set-selections"), answer)?;
+    // Their installation would ask what to be, and then configure itself as a service of the machine.
+    for (package, answer) in [
+        ("postfix", &b"postfix postfix/main_mailer_type select No configuration\n"[..]),
+        ("slapd", b"slapd slapd/no_configuration boolean true\n"),
+    ] {
+        if packages.contains(&package) && find("debconf-set-selections").is_some() {
+            run::fed(&mut Command::new("debconf-set-selections"), answer)?;
+        }
     }
     let mut install = apt();
     install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);

@@ -33,7 +33,7 @@ async fn of_source(plan: &Plan, index: &Index) -> Vec<Diagnostic> {
         let words = format!("{}: without TLS anybody on the way can write the index of providers", plan.name);
         found.push(warning("W701", words).with_help("use ldaps://"));
     }
-    if plan.file().is_some() && !plan.own_file && index.edition().is_some() {
+    if plan.file().is_some() && !plan.own_file {
         let octets = plan.fetch().await;
         let problem = match octets {
             Ok(octets) => Edition::open(&octets, plan.signer.as_ref(), &plan.name, now()).err().map(|e| e.to_string()),
@@ -44,6 +44,7 @@ async fn of_source(plan: &Plan, index: &Index) -> Vec<Diagnostic> {
         );
     }
     match index.edition() {
+        None if plan.file().is_some() => {} // told above
         None => {
             let words = "there is no copy of the index of providers yet: the first start must reach its source";
             found.push(warning("W702", words.into()));
