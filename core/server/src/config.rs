@@ -1,6 +1,7 @@
 //! The server's configuration, `sigillo.yaml`. Every key stands with its default in `config/sigillo.yaml`.
 
 mod keys;
+mod revocation;
 mod scanners;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use sigillo_delivery::{Route, Schedule, Security};
 
 use crate::index::settings::{IndexSettings, OwnSettings};
 pub use keys::{Key, KeyEntries, Token};
+pub use revocation::{Ocsp, Revocation};
 pub use scanners::{ScannerConfig, ScannerProtocol};
 
 /// Largest message by default, octets (QUO-06: 100 MB in every offer).
@@ -140,9 +142,15 @@ pub struct Trust {
     /// What this provider publishes of itself.
     #[serde(default)]
     pub own: Option<OwnSettings>,
-    /// PEM: revocation lists of every authority between those certificates and the roots; read anew for each message.
+    /// PEM: revocation lists of every authority between those certificates and the roots, which the operator renews.
     #[serde(default)]
     pub revocation_lists: Option<PathBuf>,
+    /// Lists and answers of responders that the server fetches.
+    #[serde(default)]
+    pub revocation: Option<Revocation>,
+    /// Whether signatures and certificates made with SHA-1 count; true if absent.
+    #[serde(default)]
+    pub accept_sha1: Option<bool>,
 }
 
 impl Trust {
@@ -150,6 +158,7 @@ impl Trust {
         if self.directory.is_some() && self.index.is_some() {
             return Err("trust: directory and index are two sources of one thing; keep one".into());
         }
+        self.revocation.iter().try_for_each(Revocation::check)?;
         self.index.as_ref().map_or(Ok(()), IndexSettings::check)?;
         self.own.as_ref().map_or(Ok(()), |own| own.check(config))
     }

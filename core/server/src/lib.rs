@@ -26,6 +26,7 @@ mod origin;
 mod passage;
 mod reception;
 mod report;
+pub mod revocation;
 pub mod server;
 pub mod services;
 mod signatures;

@@ -24,6 +24,7 @@ pub struct Metrics {
     sessions: IntGaugeVec,
     queue: IntGaugeVec,
     key_expires: IntGaugeVec,
+    list_expires: IntGaugeVec,
     started: IntGauge,
     index_age: IntGaugeVec,
     index_success: IntGaugeVec,
@@ -87,6 +88,12 @@ impl Metrics {
                 "key_expires_seconds",
                 "Seconds until the last certificate of a signing key ends",
                 &["key"],
+            )?,
+            list_expires: gauge(
+                &registry,
+                "revocation_list_expires_seconds",
+                "Seconds until the revocation list of an authority counts no more",
+                &["issuer"],
             )?,
             started: IntGauge::new("sigillo_start_time_seconds", "When the server started, seconds since 1970")?,
             registry,
@@ -166,6 +173,13 @@ impl Metrics {
     pub fn keys(&self, expiry: &[(&str, i64)]) {
         for (key, left_ms) in expiry {
             self.key_expires.with_label_values(&[key]).set(left_ms / 1000);
+        }
+    }
+
+    /// How long each authority's revocation list still counts, milliseconds.
+    pub fn lists(&self, expiry: &std::collections::BTreeMap<String, i64>) {
+        for (issuer, left_ms) in expiry {
+            self.list_expires.with_label_values(&[issuer]).set(left_ms.div_euclid(1000));
         }
     }
 

@@ -70,6 +70,9 @@ async fn metrics(server: &Server) -> Result<Vec<u8>, String> {
         server.metrics().index(age, server.index().last_success());
     }
     server.metrics().keys(&server.facilities().keys().expiry(sigillo_store::commit::now()));
+    if let Some(watch) = server.facilities().revocation() {
+        server.metrics().lists(&watch.expiry(sigillo_store::commit::now()));
+    }
     server.metrics().page().map_err(|error| error.to_string())
 }
 

@@ -86,11 +86,13 @@ impl Server {
             policy = self.engine.epoch(),
             "ready"
         );
+        let lists = self.facilities.revocation().cloned().map(|watch| tokio::spawn(watch.run(shutdown.clone())));
         let sweeper = tokio::spawn(self.clone().sweep(shutdown.clone()));
         let keeper = tokio::spawn(keeper::keep(self.clone(), shutdown.clone()));
         self.clone().dispatch(shutdown).await;
         listeners::close(sessions).await;
         sweeper.abort();
+        lists.iter().for_each(tokio::task::JoinHandle::abort);
         keeper.abort();
         tracing::info!("stopped");
         Ok(())

@@ -13,12 +13,14 @@ use sigillo_trust::{Anchors, Directory, KeyCertificate, Verification};
 use crate::config::{Config, ConfigError, read_bytes};
 use crate::index::Index;
 use crate::keys::Keys;
+use crate::revocation::{self, Watch};
 
 /// The store, the keys and the trust of one server.
 pub struct Facilities {
     store: Store,
     keys: Keys,
     anchors: Arc<Anchors>,
+    watch: Option<Arc<Watch>>,
     index: Arc<Index>,
     scanners: Scanners,
 }
@@ -44,12 +46,19 @@ impl Facilities {
         let index = Arc::new(Index::open(config)?);
         let keys = Keys::load(config)?;
         let scanners = Scanners::new(config.scanner_options());
-        Ok(Facilities { store, keys, anchors: Arc::new(anchors), index, scanners })
+        let (anchors, watch) = revocation::load(config, anchors)?;
+        introduce(watch.as_deref(), &keys, &index.directory());
+        Ok(Facilities { store, keys, anchors, watch, index, scanners })
     }
 
     /// The index of providers.
     pub fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// What fetches revocation lists, if the configuration says so.
+    pub fn revocation(&self) -> Option<&Arc<Watch>> {
+        self.watch.as_ref()
     }
 
     /// The signing keys.
@@ -61,6 +70,14 @@ impl Facilities {
     pub fn certificates(&self, key: &str) -> Result<Vec<KeyCertificate>, ServiceError> {
         self.keys.certificates(key)
     }
+}
+
+/// The providers' certificates and our own: their authorities and lists are known before the first message.
+fn introduce(watch: Option<&Watch>, keys: &Keys, directory: &Directory) {
+    let Some(watch) = watch else { return };
+    let chains = keys.chains();
+    let certificates = directory.providers().iter().flat_map(|provider| provider.certificates.iter());
+    certificates.for_each(|certificate| watch.introduce(certificate, &chains));
 }
 
 /// Runs work that computes or reads for long off the threads that serve sockets.
@@ -110,7 +127,18 @@ impl Services for Facilities {
     async fn verify(&self, message: &Rope, structure: &Structure, at_ms: u64) -> Result<Verification, ServiceError> {
         let (message, structure) = (message.clone(), structure.clone());
         let (anchors, source) = (self.anchors.clone(), self.store.segments().clone());
-        aside(move || Ok(sigillo_trust::verify(&message, &structure, source.as_ref(), &anchors, at_ms))).await
+        let found =
+            aside(move || Ok(sigillo_trust::verify(&message, &structure, source.as_ref(), &anchors, at_ms))).await?;
+        let (Some(watch), Some(path)) = (&self.watch, found.path.clone()) else { return Ok(found) };
+        if !watch.complete(path, self.now_ms()).await {
+            return Ok(found);
+        }
+        let (anchors, now, mut found) = (self.anchors.clone(), self.now_ms(), found);
+        aside(move || {
+            sigillo_trust::recheck(&mut found, &anchors, now.max(at_ms));
+            Ok(found)
+        })
+        .await
     }
 
     fn directory(&self) -> Arc<Directory> {

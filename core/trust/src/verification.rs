@@ -15,7 +15,7 @@ use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::{Part, Structure};
 use sigillo_mail::{Rope, Source};
 
-use crate::anchors::{Anchors, distinguished_name};
+use crate::anchors::{Anchors, TrustedPath, distinguished_name};
 use crate::directory::INDEX_OCTETS_MAX;
 use crate::problem::Problem;
 use crate::signature::{certificates, check, name, only_signer, rfc822_names, serial};
@@ -44,6 +44,8 @@ pub struct Verification {
     pub certificate: Option<Vec<u8>>,
     /// The rfc822 names of that certificate. They say something of the sender only where `trusted` holds.
     pub addresses: Vec<String>,
+    /// The path from that certificate to a trusted root, if it holds but for revocation.
+    pub path: Option<TrustedPath>,
     /// Index of the signed part in [`Structure::parts`].
     pub signed_part: Option<usize>,
     /// More facts by name: `digest`, `algorithm`, `subject`, `issuer`, `serial`, `valid-from`, `valid-until`, `sha1` (of
@@ -147,9 +149,21 @@ fn examine_signer(
     found.properties = properties(signer, &certificate);
     check(signed, signer, &certificate, content, source, anchors.accepts_sha1())?;
     found.intact = true;
-    anchors.check(&certificate, &others, at_ms)?;
+    let path = anchors.path(&certificate, &others, at_ms)?;
+    let revoked = anchors.revoked(&path, at_ms);
+    found.path = Some(path);
+    revoked?;
     found.trusted = true;
     Ok(())
+}
+
+/// Judges the revocation of a path again, after lists or answers have come in; nothing else is looked at anew.
+pub fn recheck(found: &mut Verification, anchors: &Anchors, at_ms: u64) {
+    let Some(path) = &found.path else { return };
+    let judged = anchors.revoked(path, at_ms);
+    found.trusted = judged.is_ok();
+    found.transient = judged.as_ref().is_err_and(Problem::is_transient);
+    found.problem = judged.err().map(|problem| problem.to_string());
 }
 
 /// Places of the signed part and of the signature: a `multipart/signed` has exactly these two (RFC 1847 §2.1).

@@ -8,18 +8,10 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use sigillo_mail::Rope;
 use sigillo_mail::rope::NoSource;
-use sigillo_trust::{Anchors, SigningKey, Verification, open_signed};
-use support::{CONTENT, in_days, message, now, pki, verify_message};
+use sigillo_trust::{Anchors, SigningKey, open_signed};
+use support::{CONTENT, facts, in_days, indefinite, message, moment, now, pki, verify_message};
 
 const BY_PROVIDER: &str = "-signer provider.pem -inkey provider.key -certfile authority.pem";
-
-/// The three facts in three letters: present, intact, trusted.
-fn facts(found: &Verification) -> String {
-    [(found.present, 'p'), (found.intact, 'i'), (found.trusted, 't')]
-        .map(|(holds, letter)| if holds { letter } else { '-' })
-        .iter()
-        .collect()
-}
 
 /// Facts and problem of a message around this signature.
 fn verdict(signature: &[u8]) -> (String, String) {
@@ -50,36 +42,6 @@ fn every_form_in_use_verifies() {
         holds(&pki().sign(&format!("{name}.der"), &format!("{BY_PROVIDER} {options}")));
     }
     holds(&pki().sign("ec.der", "-signer curve.pem -inkey curve.key -certfile authority.pem"));
-}
-
-/// The same with indefinite lengths (X.690 §8.1.3.6), as providers' libraries write it, except in certificates and
-/// signed attributes, which must be DER (RFC 5652 §5.3). OpenSSL's tool only does so with the content embedded.
-fn indefinite(mut der: &[u8], depth: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while let [tag, first, ..] = *der {
-        let (mut length, mut from) = (first as usize, 2);
-        if first > 0x80 {
-            from += first as usize & 0x7f;
-            length = der[2..from].iter().fold(0, |n, b| n << 8 | *b as usize);
-        }
-        let content = &der[from..from + length];
-        let must_be_der = depth >= 3 && tag == 0xa0;
-        match tag {
-            _ if must_be_der && depth == 3 => out.extend([&[tag, 0x80], content, &[0, 0]].concat()),
-            _ if must_be_der => out.extend(&der[..from + length]),
-            0x20.. if tag & 0x20 != 0 => {
-                out.extend([&[tag, 0x80], &indefinite(content, depth + 1)[..], &[0, 0]].concat())
-            }
-            // The signature, split in two (X.690 §8.7.3).
-            0x04 if length > 200 => {
-                let halves = content.chunks(length / 2).flat_map(|half| [&[4, 0x81, half.len() as u8], half].concat());
-                out.extend([&[0x24, 0x80][..], &halves.collect::<Vec<u8>>(), &[0, 0]].concat());
-            }
-            _ => out.extend(&der[..from + length]),
-        }
-        der = &der[from + length..];
-    }
-    out
 }
 
 #[test]
@@ -284,16 +246,21 @@ fn revocation() {
     );
     let mut damaged = none.clone();
     damaged.truncate(none.len() / 2);
+    let ending = pki().revocation_list("authority", &[], &format!("-crl_nextupdate {}", moment(2)));
+    let coming = pki().revocation_list("authority", &[], &format!("-crl_lastupdate {}", moment(1)));
     for (lists, at, words) in [
         (of_root.clone(), now(), "unable to get certificate CRL"),
-        ([of_root.clone(), none.clone()].concat(), in_days(31), "CRL has expired"),
-        ([of_root.clone(), none.clone()].concat(), now() - 86_400_000, "CRL is not yet valid"),
+        ([of_root.clone(), ending].concat(), in_days(3), "CRL has expired"),
+        ([of_root.clone(), coming].concat(), now(), "CRL is not yet valid"),
         (damaged, now(), "the lists cannot be read"),
         (Vec::new(), now(), "the lists cannot be read"),
     ] {
         let (trusted, transient, problem) = check(&lists, at);
         assert!(!trusted && transient && problem.contains(words), "{words}: {trusted} {transient} {problem}");
     }
+    // What is wrong for good is said first: nobody waits for the list of a certificate that has expired.
+    let (_, transient, problem) = check(&of_root, in_days(21));
+    assert!(!transient && problem.contains("certificate has expired"), "{problem}");
     assert!(pki().anchors().with_revocation_lists(&pki().dir.join("none.pem")).is_err());
 }
 

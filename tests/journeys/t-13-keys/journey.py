@@ -1,5 +1,5 @@
-"""Keys in a hardware module, a token that goes and comes back, certificates that are renewed and that expire, and the
-register of what was signed."""
+"""Keys in a hardware module, a token that goes and comes back, certificates that are renewed and that expire, the
+register of what was signed; then revocation, by lists and by responders."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import smtplib
 
 import authority
 import harness
+import revoked
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN = "4711"
@@ -152,7 +153,7 @@ def expired(pair, ca, current):
     harness.equal(authority.status(pair.alfa, "keys", "list")[0], 1, "keys list ends with 1")
     pair.alfa.stop()
     pair.alfa.start()
-    harness.check("no certificate of the key is valid now" in pair.alfa.log.read_text(), "and so does the log at the start")
+    harness.wait_for(lambda: "no certificate of the key is valid now" in pair.alfa.log.read_text(), "the log to say so")
     refused(pair, "the certificate has expired")
 
 
@@ -161,6 +162,8 @@ def journey():
         ca = authority.Authority(pair)
         token = in_token(pair, ca)
         expired(pair, ca, renewed(pair, token, ca))
+    with harness.Pair(start=False) as pair:
+        revoked.journey(pair, authority.Authority(pair))
 
 
 harness.main(journey)

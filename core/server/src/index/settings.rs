@@ -116,7 +116,7 @@ fn shrink() -> u8 {
 }
 
 /// `24h`, `90m`, `30s`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
     parsed.ok_or_else(|| serde::de::Error::custom(format!("'{text}' is no time such as 24h or 30m")))

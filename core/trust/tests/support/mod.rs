@@ -60,6 +60,30 @@ subjectAltName=email:posta-certificata@alfa.example
 keyUsage=critical,digitalSignature
 subjectAltName=email:posta-certificata@alfa.example
 crlDistributionPoints=URI:http://crl.example/1
+[responded]
+keyUsage=critical,digitalSignature
+subjectAltName=email:posta-certificata@alfa.example
+authorityInfoAccess=OCSP;URI:http://ocsp.example/alfa
+crlDistributionPoints=URI:http://crl.example/all
+[responder]
+keyUsage=critical,digitalSignature
+extendedKeyUsage=OCSPSigning
+[critical]
+keyUsage=critical,digitalSignature
+subjectAltName=email:posta-certificata@alfa.example
+1.2.3.4=critical,ASN1:NULL
+[silent]
+subjectAltName=email:posta-certificata@alfa.example
+[named]
+basicConstraints=critical,CA:TRUE,pathlen:0
+keyUsage=critical,keyCertSign,cRLSign
+subjectKeyIdentifier=hash
+nameConstraints=permitted;dirName:permitted
+[permitted]
+C=IT
+O=Beta
+[partial]
+2.5.29.27=critical,DER:020101
 [scope1]
 issuingDistributionPoint=critical,@point1
 [point1]
@@ -85,6 +109,21 @@ commonName=optional
 /// The tool keeps its register in files of fixed names.
 static REGISTER: Mutex<()> = Mutex::new(());
 
+/// Certificates by the authority, each with a key of 2048 bits, named like their extensions.
+const SECTIONS: [&str; 11] = [
+    "provider",
+    "beta",
+    "outside",
+    "cannot",
+    "binding",
+    "web",
+    "split",
+    "responded",
+    "responder",
+    "critical",
+    "silent",
+];
+
 pub struct Pki {
     pub dir: PathBuf,
 }
@@ -106,9 +145,11 @@ pub fn pki() -> &'static Pki {
             ));
         }
         pki.certificate("authority", "rsa:2048", "root", "authority");
-        for section in ["provider", "beta", "outside", "cannot", "binding", "web", "split"] {
+        for section in SECTIONS {
             pki.certificate(section, "rsa:2048", "authority", section);
         }
+        pki.certificate("named", "rsa:2048", "root", "named");
+        pki.certificate("misnamed", "rsa:2048", "named", "provider");
         pki.certificate("curve", "ec", "authority", "provider");
         pki.certificate("short", "rsa:1024", "authority", "provider");
         pki.certificate("forged", "rsa:2048", "stranger", "provider");
@@ -170,15 +211,42 @@ impl Pki {
 
     /// The revocation list of an authority, PEM, after revoking `revoked`.
     pub fn revocation_list(&self, authority: &str, revoked: &[&str], options: &str) -> Vec<u8> {
+        self.numbered_list(authority, revoked, "01", options)
+    }
+
+    /// The same with a number.
+    pub fn numbered_list(&self, authority: &str, revoked: &[&str], number: &str, options: &str) -> Vec<u8> {
         let _register = REGISTER.lock().unwrap();
         std::fs::write(self.dir.join("index.txt"), "").unwrap();
-        std::fs::write(self.dir.join("crlnumber"), "01\n").unwrap();
+        std::fs::write(self.dir.join("crlnumber"), format!("{number}\n")).unwrap();
         let by = format!("-config x.cnf -cert {authority}.pem -keyfile {authority}.key");
         for name in revoked {
             self.run(&format!("ca {by} -revoke {name}.pem"));
         }
         self.run(&format!("ca {by} -gencrl -out list.pem {options}"));
         self.read("list.pem")
+    }
+
+    /// A list of the authority with so many revoked numbers that belong to nobody, PEM.
+    pub fn long_list(&self, entries: usize) -> Vec<u8> {
+        let _register = REGISTER.lock().unwrap();
+        let line = |n: usize| format!("R\t301231000000Z\t260101000000Z\t{:016X}\tunknown\t/CN=x\n", n + (1 << 40));
+        std::fs::write(self.dir.join("index.txt"), (0..entries).map(line).collect::<String>()).unwrap();
+        std::fs::write(self.dir.join("crlnumber"), "07\n").unwrap();
+        self.run("ca -config x.cnf -cert authority.pem -keyfile authority.key -gencrl -out long.pem");
+        self.read("long.pem")
+    }
+
+    /// The answer of a responder (DER) to a question, when these certificates of the authority are good and revoked.
+    pub fn responder(&self, request: &[u8], good: &[&str], revoked: &[&str], options: &str) -> Vec<u8> {
+        let _register = REGISTER.lock().unwrap();
+        std::fs::write(self.dir.join("index.txt"), "").unwrap();
+        std::fs::write(self.dir.join("question.der"), request).unwrap();
+        let by = "-config x.cnf -cert authority.pem -keyfile authority.key";
+        good.iter().for_each(|name| drop(self.run(&format!("ca {by} -valid {name}.pem"))));
+        revoked.iter().for_each(|name| drop(self.run(&format!("ca {by} -revoke {name}.pem"))));
+        self.run(&format!("ocsp -index index.txt -CA authority.pem -reqin question.der -respout answer.der {options}"));
+        self.read("answer.der")
     }
 
     pub fn anchors(&self) -> Anchors {
@@ -211,6 +279,50 @@ pub fn message(content: &[u8], signature: &[u8]) -> Vec<u8> {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"--=_x--\r\n");
+    out
+}
+
+/// So many days from now, as the tool wants instants.
+pub fn moment(days: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(now() as i64 + days * 86_400_000).unwrap();
+    at.strftime("%Y%m%d%H%M%SZ").to_string()
+}
+
+/// The three facts in three letters: present, intact, trusted.
+pub fn facts(found: &Verification) -> String {
+    [(found.present, 'p'), (found.intact, 'i'), (found.trusted, 't')]
+        .map(|(holds, letter)| if holds { letter } else { '-' })
+        .iter()
+        .collect()
+}
+
+/// A signature rewritten with indefinite lengths (X.690 §8.1.3.6), as providers' libraries write it, except in certificates and
+/// signed attributes, which must be DER (RFC 5652 §5.3). OpenSSL's tool only does so with the content embedded.
+pub fn indefinite(mut der: &[u8], depth: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let [tag, first, ..] = *der {
+        let (mut length, mut from) = (first as usize, 2);
+        if first > 0x80 {
+            from += first as usize & 0x7f;
+            length = der[2..from].iter().fold(0, |n, b| n << 8 | *b as usize);
+        }
+        let content = &der[from..from + length];
+        let must_be_der = depth >= 3 && tag == 0xa0;
+        match tag {
+            _ if must_be_der && depth == 3 => out.extend([&[tag, 0x80], content, &[0, 0]].concat()),
+            _ if must_be_der => out.extend(&der[..from + length]),
+            0x20.. if tag & 0x20 != 0 => {
+                out.extend([&[tag, 0x80], &indefinite(content, depth + 1)[..], &[0, 0]].concat())
+            }
+            // The signature, split in two (X.690 §8.7.3).
+            0x04 if length > 200 => {
+                let halves = content.chunks(length / 2).flat_map(|half| [&[4, 0x81, half.len() as u8], half].concat());
+                out.extend([&[0x24, 0x80][..], &halves.collect::<Vec<u8>>(), &[0, 0]].concat());
+            }
+            _ => out.extend(&der[..from + length]),
+        }
+        der = &der[from + length..];
+    }
     out
 }
 
