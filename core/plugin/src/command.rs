@@ -59,7 +59,7 @@ impl Commands {
             .imports(host.engine())
             .filter_map(|(import, _)| {
                 let problem = grants::asked_for(import, &manifest).err()?;
-                Some(grants::described(import, &problem, name, &wrong))
+                Some(grants::described(import, &problem, name, wrong))
             })
             .collect();
         if !problems.is_empty() {
