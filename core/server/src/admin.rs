@@ -11,6 +11,7 @@ mod queue;
 mod readable;
 mod registry;
 mod serve;
+mod settings;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -138,6 +138,14 @@ impl Reader<'_> {
             .query_row([&address.to_ascii_lowercase(), name], |row| row.get(0))
             .optional()?)
     }
+
+    /// Every setting of an account, name and value, in order.
+    pub fn account_settings(&self, address: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let mut statement =
+            self.db.prepare_cached("SELECT name, value FROM account_settings WHERE account = ?1 ORDER BY name")?;
+        let rows = statement.query_map([&address.to_ascii_lowercase()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 fn domain_class(word: &str) -> DomainClass {
@@ -208,6 +216,15 @@ impl Tx<'_> {
             "INSERT INTO account_settings (account, name, value) VALUES (?1, ?2, ?3)
              ON CONFLICT (account, name) DO UPDATE SET value = excluded.value",
             [&address.to_ascii_lowercase(), name, value],
+        )?;
+        Ok(())
+    }
+
+    /// Removes a setting of an account; one that is not there is no error.
+    pub fn remove_account_setting(&mut self, address: &str, name: &str) -> Result<(), StoreError> {
+        self.db.execute(
+            "DELETE FROM account_settings WHERE account = ?1 AND name = ?2",
+            [&address.to_ascii_lowercase(), name],
         )?;
         Ok(())
     }

@@ -7,7 +7,7 @@ use sigillo_auth::Credential;
 use sigillo_mail::{Domain, Mailbox};
 use sigillo_store::{AccountState, DomainClass, Store};
 
-use super::{CommandError, instant, say, say_json};
+use super::{CommandError, instant, say, say_json, settings};
 
 /// Octets that a mailbox may hold by default (QUO-02: 1 GB in the smallest offer).
 const QUOTA: u64 = 1024 * 1024 * 1024;
@@ -48,7 +48,9 @@ pub enum DomainCommand {
 #[command(after_help = "Examples:
   sigillo mailbox add ada@pec.alfa.example
   printf %s \"$PASSWORD\" | sigillo mailbox add ada@pec.alfa.example --password-stdin --quota 5368709120
-  sigillo mailbox list --json")]
+  sigillo mailbox list --json
+  sigillo mailbox set ada@pec.alfa.example ordinary-mail reject
+  sigillo mailbox settings ada@pec.alfa.example")]
 pub enum MailboxCommand {
     /// Make a mailbox. Without a password on standard input one is made and printed.
     Add {
@@ -91,6 +93,30 @@ pub enum MailboxCommand {
     Enable {
         /// The mailbox.
         address: String,
+    },
+    /// Change a setting that plugins read. `ordinary-mail` is accept or reject.
+    Set {
+        /// The mailbox.
+        address: String,
+        /// Name of the setting.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// Remove a setting: what the policy says holds again.
+    Unset {
+        /// The mailbox.
+        address: String,
+        /// Name of the setting.
+        name: String,
+    },
+    /// Print the settings of a mailbox.
+    Settings {
+        /// The mailbox.
+        address: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -141,6 +167,9 @@ pub async fn mailbox(store: &Store, command: MailboxCommand) -> Result<(), Comma
         }
         MailboxCommand::Disable { address } => set_state(store, &address, AccountState::Disabled).await,
         MailboxCommand::Enable { address } => set_state(store, &address, AccountState::Active).await,
+        MailboxCommand::Set { address, name, value } => settings::set(store, &address, name, value).await,
+        MailboxCommand::Unset { address, name } => settings::unset(store, &address, name).await,
+        MailboxCommand::Settings { address, json } => settings::list(store, &address, json).await,
     }
 }
 
@@ -166,7 +195,7 @@ async fn set_state(store: &Store, address: &str, state: AccountState) -> Result<
     say(&format!("{address} is {}", if state == AccountState::Active { "active" } else { "disabled" }))
 }
 
-fn parse(address: &str) -> Result<Mailbox, CommandError> {
+pub(super) fn parse(address: &str) -> Result<Mailbox, CommandError> {
     address.parse().map_err(|error| CommandError::Usage(format!("'{address}': {error}")))
 }
 
