@@ -18,6 +18,7 @@ pub const DEMO: &[Need] =
 /// The clients and tools that the journeys use beside those of the demo.
 pub const JOURNEYS: &[Need] = &[
     ("swaks", "swaks"),
+    ("faketime", "faketime"),
     ("/usr/share/doc/libnet-ssleay-perl", "libnet-ssleay-perl"),
     ("msmtp", "msmtp"),
     ("mbsync", "isync"),
