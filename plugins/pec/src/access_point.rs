@@ -1,11 +1,14 @@
 //! The access point ([PEC §2.2.1], [§3.1]): from what a user submits to an acceptance receipt and a transport envelope,
 //! or to a non-acceptance notice and nothing else.
 //!
-//! | user | formal checks | what happens |
-//! |---|---|---|
-//! | is not the sender | – | refused in the session, nothing is issued |
-//! | is the sender | fail | non-acceptance notice to the sender, the original goes nowhere |
-//! | is the sender | hold | acceptance receipt to the sender, transport envelope to every recipient |
+//! | user | formal checks | virus | what happens |
+//! |---|---|---|---|
+//! | is not the sender | – | – | refused in the session, nothing is issued |
+//! | is the sender | fail | – | non-acceptance notice to the sender, the original goes nowhere |
+//! | is the sender | hold | found | non-acceptance notice for a virus to the sender, the original is kept from its recipients |
+//! | is the sender | hold | none | acceptance receipt to the sender, transport envelope to every recipient |
+//!
+//! A scanner that should have run and did not leaves the message waiting with the client.
 
 use crate::address;
 use crate::certification_data::{CertificationKind, ErrorKind};
@@ -15,9 +18,11 @@ use crate::formal_checks::{self, FormallyValid, Refused};
 use crate::host::{Arrival, Failure, Reply, Transaction, Verdict};
 use crate::original::OriginalMessage;
 use crate::receipt::Receipt;
+use crate::scan::Scan;
 use crate::step::Step;
 use crate::text;
 use crate::transport_envelope::TransportEnvelope;
+use crate::virus;
 
 /// F8: an authenticated user sends as itself (PEC §5.2; RFC 6409 §6.1).
 const NOT_THE_SENDER: Reply =
@@ -41,9 +46,13 @@ pub fn run(step: &Step, transaction: &Transaction) -> Result<Verdict, Failure> {
     if !transaction.identity.as_deref().is_some_and(|user| address::same(user, &transaction.reverse_path)) {
         return Ok(Verdict::Reject(NOT_THE_SENDER));
     }
+    let scan = Scan::of(step)?;
     let original = OriginalMessage::gather(step, transaction)?;
     match formal_checks::check(step.host.message(), step.settings, original) {
-        Ok(valid) => Accepted::new(step, &valid)?.commit(step, &valid),
+        Ok(valid) => match scan.threat() {
+            Some(threat) => virus::refuse(step, &valid, threat),
+            None => Accepted::new(step, &valid)?.commit(step, &valid),
+        },
         Err(refused) => refuse(step, &refused),
     }
 }
@@ -65,12 +74,16 @@ impl Accepted {
         self.receipt.submit(step)?;
         dispatch::accept(step, data)?;
         Event::certified(Kind::Acceptance, self.receipt.data())
-            .related(self.receipt.message_id())
+            .made(&self.receipt)
             .detail("message-id", data.message_id.as_deref().unwrap_or_default())
+            .detail("checks", "formal=yes virus=no")
+            .detail("treatment", "accept")
             .detail("warnings", &valid.warnings().join(", "))
             .append(step)?;
         Event::certified(Kind::TransportEnvelope, data)
             .related(&data.identifier)
+            .signature(self.envelope.signature())
+            .certification_data(&data.write())
             .detail("receipt-kind", valid.original().receipt_kind.word())
             .append(step)?;
         Ok(Verdict::Continue)
@@ -89,7 +102,9 @@ fn refuse(step: &Step, refused: &Refused) -> Result<Verdict, Failure> {
     let notice = Receipt::compose(step, data, &original.sender, text, None)?;
     notice.submit(step)?;
     Event::certified(Kind::NonAcceptance, notice.data())
-        .related(notice.message_id())
+        .made(&notice)
+        .detail("checks", "formal=no")
+        .detail("treatment", "refuse")
         .detail("error", &reasons)
         .append(step)?;
     Ok(Verdict::Discard(format!("not accepted: {reasons}")))

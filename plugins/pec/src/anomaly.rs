@@ -2,12 +2,14 @@
 //! certified mail.
 
 use crate::address;
+use crate::classification::Treatment;
 use crate::content::Content;
 use crate::evidence::{Event, Kind};
 use crate::header;
 use crate::host::{Failure, Transaction, Verdict};
 use crate::mime;
-use crate::signed_message::{self, Attached, Body};
+use crate::received::Judgement;
+use crate::signed_message::{self, Attached, Body, Signed};
 use crate::step::Step;
 use crate::text;
 use crate::wire;
@@ -15,14 +17,34 @@ use crate::wire;
 /// What stands for a sender that the message does not name.
 const NO_SENDER: &str = "mittente sconosciuto";
 
+/// What an anomaly envelope holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A message that a provider signed, not as it should be.
+    Provider,
+    /// Ordinary mail.
+    Ordinary,
+}
+
 /// Puts the message in hand into an anomaly envelope; it goes on to its recipients, the envelope of the transaction
 /// unchanged, so that reports of failure reach whoever sent it.
-pub fn wrap(step: &Step, transaction: &Transaction, problem: &str) -> Result<Verdict, Failure> {
+pub fn wrap(
+    step: &Step,
+    transaction: &Transaction,
+    judgement: &Judgement,
+    problem: &str,
+    origin: Origin,
+) -> Result<Verdict, Failure> {
     let sender = sender(step, transaction);
     let subject = step.subject().unwrap_or_default();
-    let content = compose(step, transaction, &sender, &subject, problem)?;
-    step.host.replace_content(&content).map_err(|error| error.during("anomaly envelope"))?;
-    event(step, transaction, Kind::Anomaly, problem).append(step)?;
+    let signed = compose(step, transaction, &sender, &subject, problem, origin)?;
+    step.host.replace_content(&signed.content).map_err(|error| error.during("anomaly envelope"))?;
+    let treatment = match origin {
+        Origin::Provider => Treatment::Anomaly,
+        Origin::Ordinary => Treatment::Ordinary,
+    };
+    let event = event(step, transaction, Kind::Anomaly, problem).signature(&signed.signature);
+    judgement.describe_as(treatment, step, event)?.append(step)?;
     Ok(Verdict::Continue)
 }
 
@@ -38,6 +60,7 @@ pub fn event(step: &Step, transaction: &Transaction, kind: Kind, problem: &str) 
         subject: step.subject().unwrap_or_default(),
         related: Vec::new(),
         details: Vec::new(),
+        documents: Vec::new(),
     }
     .detail("reverse-path", &transaction.reverse_path)
     .detail("error", problem)
@@ -56,7 +79,8 @@ fn compose(
     sender: &Option<String>,
     subject: &str,
     problem: &str,
-) -> Result<Content, Failure> {
+    origin: Origin,
+) -> Result<Signed, Failure> {
     let message = step.host.message();
     let shown = sender.as_deref().unwrap_or(NO_SENDER);
     let text = text::anomaly(&text::Anomaly {
@@ -65,11 +89,15 @@ fn compose(
         sender: shown,
         recipients: &address::distinct(&transaction.recipients),
         error: problem,
-    });
+    })
+    .written(step.settings);
     let mut fields = signed_message::inherited(message, &["Return-Path", "Received"]);
     fields.extend(
         format!("{}: {}\r\nDate: {}\r\n", wire::X_TRASPORTO, wire::ERRORE, step.time.date_field()).into_bytes(),
     );
+    if origin == Origin::Ordinary {
+        fields.extend(format!("{}: {}\r\n", wire::X_ANOMALIA_ORIGINE, wire::POSTA_ORDINARIA).into_bytes());
+    }
     fields.extend(mime::unstructured_field("Subject", wire::SUBJECT_ANOMALY, subject));
     let display_name = format!("{}{shown}", wire::ON_BEHALF_OF);
     fields.extend(mime::from_field(&display_name, &step.settings.service_address).into_bytes());

@@ -1,10 +1,11 @@
 //! The original in a brief delivery receipt ([PEC §3.3.2.2]): every attachment is replaced by its digest, the rest stays
 //! as it is, byte for byte.
 //!
-//! The digest is SHA-1 over the body of the part as it was transmitted, transfer encoding included, from after the
+//! The digest is SHA-1 (or SHA-256, where the operator asks for it) over the body of the part as it was transmitted, transfer encoding included, from after the
 //! empty line to before the line end that belongs to the boundary.
 
-use sha1::{Digest, Sha1};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
 use crate::content::Content;
 use crate::header::Header;
@@ -12,6 +13,7 @@ use crate::host::{Error, Failure, Message, Part};
 use crate::mime;
 use crate::progress::hexadecimal;
 use crate::received::CertifiedParts;
+use crate::settings::BriefDigest;
 use crate::signed_message::Attached;
 use crate::step::Step;
 use crate::wire;
@@ -36,7 +38,10 @@ pub fn original(step: &Step, parts: &CertifiedParts) -> Result<Attached, Failure
     for (index, name) in attachments(&parts.all, root) {
         let part = &parts.all[index];
         content.range(at, part.header_offset.saturating_sub(at));
-        content.bytes(replacement(message, part, &name).map_err(|error| error.during("brief receipt"))?);
+        content.bytes(
+            replacement(message, part, &name, step.settings.brief_digest)
+                .map_err(|error| error.during("brief receipt"))?,
+        );
         at = part.end();
     }
     content.range(at, outer.end().saturating_sub(at));
@@ -87,8 +92,8 @@ fn is_below(all: &[Part], index: usize, ancestor: usize) -> bool {
     false
 }
 
-/// The part that stands for an attachment: its other fields as they were, a text with 40 hexadecimal digits.
-fn replacement(message: &dyn Message, part: &Part, name: &str) -> Result<Vec<u8>, Error> {
+/// The part that stands for an attachment: its other fields as they were, a text with 40 hexadecimal digits (64 for SHA-256).
+fn replacement(message: &dyn Message, part: &Part, name: &str, by: BriefDigest) -> Result<Vec<u8>, Error> {
     let header = Header::read(message, part.header_offset, part.body_offset)?;
     let name = format!("{name}{}", wire::HASH_SUFFIX);
     let mut bytes = header.without(&CONTENT_FIELDS);
@@ -97,15 +102,18 @@ fn replacement(message: &dyn Message, part: &Part, name: &str) -> Result<Vec<u8>
         format!(
             "Content-Type: text/plain;\r\n {as_name}\r\nContent-Transfer-Encoding: 7bit\r\n\
              Content-Disposition: attachment;\r\n {as_filename}\r\n\r\n{}",
-            digest(message, part)?
+            match by {
+                BriefDigest::Sha1 => digest::<Sha1>(message, part)?,
+                BriefDigest::Sha256 => digest::<Sha256>(message, part)?,
+            }
         )
         .into_bytes(),
     );
     Ok(bytes)
 }
 
-fn digest(message: &dyn Message, part: &Part) -> Result<String, Error> {
-    let mut digest = Sha1::new();
+fn digest<D: Digest>(message: &dyn Message, part: &Part) -> Result<String, Error> {
+    let mut digest = D::new();
     let mut at = part.body_offset;
     while at < part.end() {
         let chunk = message.read(at, (part.end() - at).min(64 * 1024) as u32)?;

@@ -12,7 +12,7 @@ use crate::host::{Failure, Level};
 use crate::receipt::Receipt;
 use crate::settings::{Deadlines, TimeoutError};
 use crate::step::Step;
-use crate::text;
+use crate::text::{self, Text};
 
 /// Recipients that one wake-up looks at: well under what a step may read, write and sign.
 const RECIPIENTS_PER_WAKE: usize = 500;
@@ -124,7 +124,7 @@ pub fn act(deadline: Deadline, known: &Dispatch) -> Act {
 /// Asks for both wake-ups of a message that is accepted now.
 pub(crate) fn set(step: &Step, identifier: &str) -> Result<(), Failure> {
     for deadline in Deadline::ALL {
-        let wake = Wake { deadline, identifier: identifier.to_owned(), from: 0, at: 0 };
+        let wake = Wake { deadline, identifier: identifier.to_owned(), from: 0, at: 0, given_up: 0 };
         wake.ask(step, deadline.instant(step.host.now(), &step.settings.deadlines))?;
     }
     Ok(())
@@ -172,6 +172,8 @@ struct Wake {
     from: usize,
     /// The instant that it was asked for after that, or 0.
     at: u64,
+    /// How many of them were given up.
+    given_up: usize,
 }
 
 fn key(deadline: Deadline, identifier: &str) -> String {
@@ -182,12 +184,14 @@ impl Wake {
     fn read(key: &str, payload: &[u8]) -> Option<Wake> {
         let (word, identifier) = key.strip_prefix("deadline/")?.split_once('/')?;
         let deadline = Deadline::ALL.into_iter().find(|deadline| deadline.word() == word)?;
-        let (from, at) = std::str::from_utf8(payload).ok()?.split_once(' ')?;
-        Some(Wake { deadline, identifier: identifier.to_owned(), from: from.parse().ok()?, at: at.parse().ok()? })
+        let words: Vec<&str> = std::str::from_utf8(payload).ok()?.split(' ').collect();
+        let [from, at, given_up] = words.as_slice() else { return None };
+        let (from, at, given_up) = (from.parse().ok()?, at.parse().ok()?, given_up.parse().ok()?);
+        Some(Wake { deadline, identifier: identifier.to_owned(), from, at, given_up })
     }
 
     fn ask(&self, step: &Step, at: u64) -> Result<(), Failure> {
-        let payload = format!("{} {}", self.from, self.at);
+        let payload = format!("{} {} {}", self.from, self.at, self.given_up);
         step.host
             .set_timer(&key(self.deadline, &self.identifier), at, payload.as_bytes())
             .map_err(|error| error.during("deadline"))
@@ -206,6 +210,7 @@ impl Round<'_> {
     fn run(self) -> Result<(), Failure> {
         let certified = self.data.recipients.iter().filter(|r| r.kind == RecipientKind::Certified);
         let (mut looked_at, mut octets, mut more) = (self.wake.from, 0, false);
+        let mut given_up = self.wake.given_up;
         for recipient in certified.skip(self.wake.from) {
             if looked_at - self.wake.from >= RECIPIENTS_PER_WAKE || octets >= NOTICES_PER_WAKE {
                 more = true;
@@ -214,22 +219,26 @@ impl Round<'_> {
             looked_at += 1;
             let known = dispatch::of(self.step, &self.data.identifier, &recipient.address)?;
             let act = act(self.wake.deadline, &known);
+            given_up += usize::from(act == Act::GiveUp || known.given_up);
             if act != Act::Nothing {
                 octets += self.notify(act, &recipient.address)?;
             }
         }
         match (more, self.wake.deadline) {
-            (true, _) => self.ask_again(looked_at),
+            (true, _) => self.ask_again(looked_at, given_up),
             (false, Deadline::TakeCharge) => Ok(()),
-            // Nothing is followed any more; receipts that still come are passed on.
-            (false, Deadline::Delivery) => dispatch::forget(self.step, &self.data.identifier, self.accepted),
+            (false, Deadline::Delivery) if given_up == 0 => {
+                dispatch::forget(self.step, &self.data.identifier, self.accepted)
+            }
+            // No deadline is left; what still comes of those that were given up is checked against the data.
+            (false, Deadline::Delivery) => Ok(()),
         }
     }
 
     /// At once, and at another instant than ever before: the server derives names from it.
-    fn ask_again(self, from: usize) -> Result<(), Failure> {
+    fn ask_again(self, from: usize, given_up: usize) -> Result<(), Failure> {
         let at = self.step.host.now().max(self.wake.at) + 1;
-        Wake { from, at, ..self.wake }.ask(self.step, at)
+        Wake { from, at, given_up, ..self.wake }.ask(self.step, at)
     }
 
     fn notify(&self, act: Act, recipient: &str) -> Result<usize, Failure> {
@@ -244,7 +253,7 @@ impl Round<'_> {
         let late = act == Act::GiveUp && self.step.host.now() > end;
         Event::certified(if act == Act::Warn { Kind::TimeoutWarning } else { Kind::Timeout }, notice.data())
             .concerning(&[recipient.to_owned()])
-            .related(notice.message_id())
+            .made(&notice)
             .detail("error", notice.data().extended_error.as_deref().unwrap_or_default())
             .detail("late", if late { "the server was away at the deadline" } else { "" })
             .append(self.step)?;
@@ -256,7 +265,7 @@ impl Round<'_> {
 fn notice(step: &Step, envelope: &CertificationData, act: Act, recipient: &str) -> Result<Receipt, Failure> {
     let deadlines = &step.settings.deadlines;
     let mut data = envelope.for_event(CertificationKind::Timeout, &step.settings.provider_name, &step.time);
-    let (code, hours, text): (_, _, fn(&CertificationData, &str, &Deadlines) -> String) = match act {
+    let (code, hours, text): (_, _, fn(&CertificationData, &str, &Deadlines) -> Text) = match act {
         Act::Warn => (WARNING, deadlines.take_charge_hours, text::timeout_warning),
         _ => (GIVEN_UP, deadlines.end_hours, text::timeout),
     };
@@ -318,14 +327,15 @@ mod tests {
 
     #[test]
     fn a_wake_up_is_read_as_it_was_written() {
-        let wake = Wake::read("deadline/delivery/a/b@c", b"500 7").unwrap();
-        assert_eq!(
-            (wake.deadline, wake.identifier.as_str(), wake.from, wake.at),
-            (Deadline::Delivery, "a/b@c", 500, 7)
-        );
-        for (key, payload) in
-            [("deadline/x/y", "0 0"), ("other", "0 0"), ("deadline/delivery/y", "0"), ("deadline/delivery/y", "x 0")]
-        {
+        let wake = Wake::read("deadline/delivery/a/b@c", b"500 7 3").unwrap();
+        assert_eq!((wake.deadline, wake.identifier.as_str()), (Deadline::Delivery, "a/b@c"));
+        assert_eq!((wake.from, wake.at, wake.given_up), (500, 7, 3));
+        for (key, payload) in [
+            ("deadline/x/y", "0 0 0"),
+            ("other", "0 0 0"),
+            ("deadline/delivery/y", "0 0"),
+            ("deadline/delivery/y", "x 0 0"),
+        ] {
             assert!(Wake::read(key, payload.as_bytes()).is_none(), "{key}");
         }
     }

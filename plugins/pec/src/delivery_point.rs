@@ -5,8 +5,9 @@
 //! |---|---|---|
 //! | envelope taken in charge here | present | filed; delivery receipt, in the same commit |
 //! | envelope taken in charge here | unknown, full or disabled | non-delivery notice; not filed |
-//! | envelope settled before | – | dropped, no second receipt |
+//! | envelope settled before, or found infected | – | dropped, no second receipt |
 //! | envelope never taken in charge | – | the step fails: a message must not pass by the reception point |
+//! | ordinary mail, in an anomaly envelope | refuses ordinary mail | refused; the server reports it |
 //! | anything else | – | goes on as it is, no receipt |
 
 use crate::address;
@@ -16,6 +17,7 @@ use crate::classification::TypeFields;
 use crate::content::Content;
 use crate::evidence::{Event, Kind};
 use crate::host::{Delivery, Failure, Level, Message, Verdict};
+use crate::ordinary;
 use crate::progress::{self, EnvelopeRecord, Progress};
 use crate::receipt::Receipt;
 use crate::received::{self, CertifiedParts};
@@ -41,7 +43,7 @@ pub fn run(step: &Step, delivery: &Delivery) -> Result<Verdict, Failure> {
     // After the reception point only envelopes that it verified carry these fields: all else is inside an anomaly
     // envelope, which says so in them.
     if received::type_fields(step.host.message()) != TypeFields::TransportEnvelope {
-        return Ok(Verdict::Continue);
+        return Ok(ordinary::refuse_at_mailbox(step, delivery)?.unwrap_or(Verdict::Continue));
     }
     let entrusted = match recall(step, delivery)? {
         Recalled::Entrusted(entrusted) => entrusted,
@@ -87,7 +89,7 @@ fn recall(step: &Step, delivery: &Delivery) -> Result<Recalled, Failure> {
     };
     Ok(match record.progress {
         Progress::Taken => Recalled::Entrusted(Box::new(Entrusted { data, parts, record })),
-        Progress::Delivered | Progress::NotDelivered => Recalled::Settled(Box::new(data)),
+        Progress::Delivered | Progress::NotDelivered | Progress::Infected => Recalled::Settled(Box::new(data)),
     })
 }
 
@@ -156,7 +158,7 @@ fn settle(
     progress::set_envelope(step, &entrusted.data.identifier, &delivery.recipient, &record)?;
     Event::certified(kind, receipt.data())
         .concerning(std::slice::from_ref(&delivery.recipient))
-        .related(receipt.message_id())
+        .made(receipt)
         .detail("receipt-kind", receipt.data().receipt_kind.map_or("", |kind| kind.word()))
         .detail("error", receipt.data().extended_error.as_deref().unwrap_or_default())
         .append(step)

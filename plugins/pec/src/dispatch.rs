@@ -142,6 +142,36 @@ pub fn envelope_data(step: &Step, identifier: &str, accepted: &Accepted) -> Resu
     }
 }
 
+/// An original that was accepted here, as a receipt about it needs it.
+pub struct Ours {
+    /// The certification data of its envelope.
+    pub data: CertificationData,
+}
+
+/// How a receipt stands to what we accepted.
+pub enum Relation {
+    /// Nothing under this identifier was accepted here, or too long ago.
+    Unknown,
+    /// It is about our original, and about certified recipients of it.
+    Ours(Box<Ours>),
+    /// It is about our original, every recipient of which is settled.
+    Settled,
+    /// It names our original and is about somebody else: another sender, or recipients that it does not have.
+    Foreign,
+}
+
+/// Compares what a receipt says of the original with what we know of it: a provider speaks for its own domains, and
+/// still must not speak of recipients that were never there.
+pub fn relation(step: &Step, said: &CertificationData, concerned: &[String]) -> Result<Relation, Failure> {
+    let Some(accepted) = accepted(step, &said.identifier)? else { return Ok(Relation::Unknown) };
+    let Some(data) = envelope_data(step, &said.identifier, &accepted)? else { return Ok(Relation::Settled) };
+    let certified = |recipient: &String| data.recipient_kind(recipient) == Some(RecipientKind::Certified);
+    match address::same(&data.sender, &said.sender) && concerned.iter().all(certified) {
+        true => Ok(Relation::Ours(Box::new(Ours { data }))),
+        false => Ok(Relation::Foreign),
+    }
+}
+
 /// What is known of a recipient.
 pub fn of(step: &Step, identifier: &str, recipient: &str) -> Result<Dispatch, Failure> {
     let Some(value) = get(step, &dispatch_key(identifier, recipient))? else { return Ok(Dispatch::default()) };

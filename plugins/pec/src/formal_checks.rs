@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::address;
 use crate::header::{Header, Malformed};
-use crate::host::{Address, Message};
+use crate::host::{Address, Message, Part};
 use crate::original::OriginalMessage;
 use crate::settings::Settings;
 
@@ -65,6 +65,8 @@ pub enum FormalException {
     MessageId,
     /// F1: the MIME structure cannot be read.
     Structure,
+    /// F1: readers may disagree about a part: what one of them shows, a scanner may not have seen.
+    Ambiguous,
     /// F2: not exactly one sender.
     Senders,
     /// F4: the reverse path is not the address of `From:`.
@@ -99,6 +101,7 @@ impl fmt::Display for FormalException {
             Self::Addresses(field) => write!(f, "campo {field} senza un indirizzo valido"),
             Self::MessageId => write!(f, "campo Message-ID non valido"),
             Self::Structure => write!(f, "struttura MIME del messaggio non valida"),
+            Self::Ambiguous => write!(f, "struttura MIME del messaggio ambigua"),
             Self::Senders => write!(f, "campo From con più di un mittente"),
             Self::SenderDiffers => write!(f, "mittente della trasmissione diverso dal campo From"),
             Self::HiddenRecipient(address) => write!(f, "destinatario {address} assente dai campi To e Cc"),
@@ -162,9 +165,32 @@ fn check_form(message: &dyn Message, header: &Header, original: &OriginalMessage
         found.add(header.count(field) == 0, FormalException::Missing(field));
     }
     found.add(header.count("Message-ID") > 0 && original.message_id.is_none(), FormalException::MessageId);
-    found.add(message.parts().is_err(), FormalException::Structure);
+    match message.parts() {
+        Ok(parts) => check_structure(&parts, found),
+        Err(_) => found.add(true, FormalException::Structure),
+    }
     // F9: a client that resends asks for a sender and recipients that no certificate would name.
     found.add(header.names().any(|name| name.to_ascii_lowercase().starts_with("resent-")), FormalException::Resent);
+}
+
+/// An attached message is as somebody else wrote it, and often cut off in a report: there it is only noted.
+fn check_structure(parts: &[Part], found: &mut Findings) {
+    let attached = |part: &Part| {
+        let mut parent = part.parent.and_then(|index| parts.get(index as usize));
+        while let Some(above) = parent {
+            if above.media_type == "message/rfc822" {
+                return true;
+            }
+            parent = above.parent.and_then(|index| parts.get(index as usize));
+        }
+        false
+    };
+    let (inside, outside): (Vec<&Part>, Vec<&Part>) =
+        parts.iter().filter(|part| part.ambiguous).partition(|p| attached(p));
+    found.add(!outside.is_empty(), FormalException::Ambiguous);
+    if !inside.is_empty() {
+        found.warnings.push("ambiguous structure of an attached message".to_owned());
+    }
 }
 
 /// F2, F4 and the `Sender:` of F9.

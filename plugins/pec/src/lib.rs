@@ -30,17 +30,20 @@ pub mod host;
 pub mod inspect;
 pub mod legal_time;
 pub mod mime;
+pub mod ordinary;
 pub mod original;
 pub mod outcome;
 pub mod progress;
 pub mod receipt;
 pub mod received;
 pub mod reception_point;
+pub mod scan;
 pub mod settings;
 pub mod signed_message;
 pub mod step;
 pub mod text;
 pub mod transport_envelope;
+pub mod virus;
 pub mod wire;
 
 #[cfg(target_arch = "wasm32")]

@@ -53,7 +53,7 @@ pub fn run(step: &Step, delivery: &Delivery) -> Result<Verdict, Failure> {
     dispatch::note(step, &data.identifier, &delivery.recipient, |known| known.end = Some(End::NotDelivered))?;
     Event::certified(Kind::NonDelivery, notice.data())
         .concerning(std::slice::from_ref(&delivery.recipient))
-        .related(notice.message_id())
+        .made(&notice)
         .detail("error", notice.data().extended_error.as_deref().unwrap_or_default())
         .append(step)?;
     Ok(Verdict::Discard("non-delivery notice issued".to_owned()))

@@ -2,7 +2,7 @@
 //!
 //! | key | value | written when |
 //! |---|---|---|
-//! | `envelope/ID/RECIPIENT` | `taken`, `delivered` or `not-delivered`, and the digest of the signed part | our reception point takes it in charge, our delivery point settles it |
+//! | `envelope/ID/RECIPIENT` | `taken`, `delivered`, `not-delivered` or `infected`, and the digest of the signed part | our reception point takes it in charge, our delivery point settles it |
 //! | `receipt/DIGEST` | `seen` | a receipt or notice is passed on |
 //!
 //! What our access point sent on is followed in `dispatch.rs`.
@@ -28,16 +28,19 @@ pub enum Progress {
     Delivered,
     /// It was given up and the non-delivery notice issued.
     NotDelivered,
+    /// A threat was found in it and its provider told.
+    Infected,
 }
 
 impl Progress {
-    const ALL: [Progress; 3] = [Progress::Taken, Progress::Delivered, Progress::NotDelivered];
+    const ALL: [Progress; 4] = [Progress::Taken, Progress::Delivered, Progress::NotDelivered, Progress::Infected];
 
     fn word(self) -> &'static str {
         match self {
             Progress::Taken => "taken",
             Progress::Delivered => "delivered",
             Progress::NotDelivered => "not-delivered",
+            Progress::Infected => "infected",
         }
     }
 }

@@ -13,6 +13,7 @@ pub use signature::VerifiedSignature;
 
 use crate::certification_data::CertificationKind;
 use crate::classification::{Checks, Treatment, TypeFields, treatment};
+use crate::evidence::Event;
 use crate::host::{Failure, Message, Transaction};
 use crate::step::Step;
 use crate::wire;
@@ -37,6 +38,11 @@ pub enum Received {
         /// For people, Italian.
         problem: String,
     },
+    /// Infected and no correct envelope or receipt.
+    Infected {
+        /// For people, Italian.
+        problem: String,
+    },
     /// The signature cannot be judged now.
     Undecided {
         /// For the operator.
@@ -44,30 +50,95 @@ pub enum Received {
     },
 }
 
-/// Judges the message in hand.
-pub fn judge(step: &Step, transaction: &Transaction) -> Result<Received, Failure> {
-    let message = step.host.message();
-    let fields = type_fields(message);
-    let mut checks = Checks { existence: false, origin: false, validity: false, fields, form: false };
-    let signature = match signature::verify(step, &mut checks)? {
-        Ok(signature) => signature,
-        Err(SignatureProblem::Passing(problem)) => return Ok(Received::Undecided { problem }),
-        // Every row of the table with a failed check of the signature is ordinary mail.
-        Err(SignatureProblem::Standing(problem)) => return Ok(Received::Ordinary { problem: problem.to_owned() }),
+/// A message of another server, what was found out of it and what is to be done.
+pub struct Judgement {
+    /// What it is.
+    pub received: Received,
+    /// What was found out of it.
+    pub checks: Checks,
+    /// What is done with it.
+    pub treatment: Treatment,
+}
+
+impl Judgement {
+    /// Adds to an event what was found out of the message in hand and what the table does with it, with its signature
+    /// value and its certification data where it has them.
+    pub fn describe(&self, step: &Step, event: Event) -> Result<Event, Failure> {
+        self.describe_as(self.treatment, step, event)
+    }
+
+    /// The same, where what is done depends on more than the table.
+    pub fn describe_as(&self, treatment: Treatment, step: &Step, event: Event) -> Result<Event, Failure> {
+        let Checks { existence, origin, validity, form, virus, .. } = self.checks;
+        let word = |holds: bool| if holds { "yes" } else { "no" };
+        let checks = format!(
+            "existence={} origin={} validity={} form={} virus={}",
+            word(existence),
+            word(origin),
+            word(validity),
+            word(form),
+            word(virus)
+        );
+        let mut event = event.detail("checks", &checks).detail("treatment", treatment.word());
+        let message = step.host.message();
+        let (true, Ok(parts)) = (existence, message.parts()) else { return Ok(event) };
+        let signature = (0..parts.len()).rfind(|&index| parts[index].parent == Some(0));
+        let data = parts.iter().position(|part| part.parent == Some(SIGNED_PART) && part.is_named(wire::DATICERT_XML));
+        // What cannot be decoded is not evidence of anything.
+        let decoded = |index: Option<usize>| index.and_then(|index| message.read_decoded(index as u32).ok());
+        if let Some(value) = decoded(signature) {
+            event = event.signature(&value);
+        }
+        if let Some(document) = decoded(data).and_then(|bytes| String::from_utf8(bytes).ok()) {
+            event = event.certification_data(&document);
+        }
+        Ok(event)
+    }
+}
+
+/// The first part of a top-level `multipart/signed`, in the order of the bytes.
+const SIGNED_PART: u32 = 1;
+
+/// Judges the message in hand; `virus` is what the scanner found.
+pub fn judge(step: &Step, transaction: &Transaction, virus: bool) -> Result<Judgement, Failure> {
+    let fields = type_fields(step.host.message());
+    let mut checks = Checks { existence: false, origin: false, validity: false, fields, form: false, virus };
+    let received = match signature::verify(step, &mut checks)? {
+        Err(SignatureProblem::Passing(problem)) => Received::Undecided { problem },
+        Err(SignatureProblem::Standing(problem)) => Received::Ordinary { problem: problem.to_owned() },
+        Ok(signature) => {
+            let provider = signature.provider().name.clone();
+            let certified = match fields {
+                TypeFields::Other => Err(FormProblem::TypeFields),
+                TypeFields::TransportEnvelope => form::envelope(step, transaction, signature)?,
+                TypeFields::Receipt => form::receipt(step, transaction, signature)?,
+            };
+            checks.form = certified.is_ok();
+            match certified {
+                Ok(Certified::Envelope(envelope)) => Received::Envelope(envelope),
+                Ok(Certified::Receipt(receipt)) => Received::Receipt(receipt),
+                Err(problem) => Received::Incorrect { provider, problem: problem.to_string() },
+            }
+        }
     };
-    let provider = signature.provider().name.clone();
-    let certified = match fields {
-        TypeFields::Other => Err(FormProblem::TypeFields),
-        TypeFields::TransportEnvelope => form::envelope(step, transaction, signature)?,
-        TypeFields::Receipt => form::receipt(step, transaction, signature)?,
-    };
-    checks.form = certified.is_ok();
-    Ok(match (treatment(&checks), certified) {
-        (Treatment::TakeInCharge, Ok(Certified::Envelope(envelope))) => Received::Envelope(envelope),
-        (Treatment::PassReceipt, Ok(Certified::Receipt(receipt))) => Received::Receipt(receipt),
-        (_, Err(problem)) => Received::Incorrect { provider, problem: problem.to_string() },
-        (_, Ok(_)) => Received::Incorrect { provider, problem: FormProblem::TypeFields.to_string() },
-    })
+    let treatment = treatment(&checks);
+    Ok(Judgement { received: treated(received, treatment), checks, treatment })
+}
+
+/// The value that the treatment is made from: the table decides, and a value that does not go with its row is not used.
+fn treated(received: Received, treatment: Treatment) -> Received {
+    match (treatment, received) {
+        (_, undecided @ Received::Undecided { .. }) => undecided,
+        (Treatment::Quarantine, Received::Incorrect { problem, .. } | Received::Ordinary { problem }) => {
+            Received::Infected { problem }
+        }
+        (Treatment::Quarantine, _) => Received::Infected { problem: FormProblem::TypeFields.to_string() },
+        (Treatment::TakeInCharge | Treatment::DetectVirus, envelope @ Received::Envelope(_)) => envelope,
+        (Treatment::PassReceipt, receipt @ Received::Receipt(_)) => receipt,
+        (Treatment::Anomaly, incorrect @ Received::Incorrect { .. }) => incorrect,
+        (_, Received::Ordinary { problem } | Received::Incorrect { problem, .. }) => Received::Ordinary { problem },
+        (_, _) => Received::Ordinary { problem: FormProblem::TypeFields.to_string() },
+    }
 }
 
 /// What the header fields say that a message is.

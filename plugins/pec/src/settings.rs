@@ -31,12 +31,48 @@ pub struct Settings {
     /// What becomes of mail that is not certified.
     #[serde(default)]
     pub ordinary_mail: OrdinaryMail,
+    /// Name of the step whose facts about viruses are believed; none where the provider runs no scanner.
+    #[serde(default)]
+    pub virus_check: Option<String>,
+    /// Whether an infected envelope is taken in charge before the virus detection is sent (PEC §3.2.3, read literally).
+    #[serde(default = "yes")]
+    pub take_charge_of_infected: bool,
+    /// The digest of attachments in brief delivery receipts. The rules fix SHA-1; whether it was ever changed is not
+    /// known.
+    #[serde(default)]
+    pub brief_digest: BriefDigest,
+    /// A language below the Italian of every text.
+    #[serde(default)]
+    pub second_language: Option<Language>,
     /// When the sender is told that nothing was heard.
     #[serde(default)]
     pub deadlines: Deadlines,
     /// `errore` of the notices at the deadlines: the rules do not say it.
     #[serde(default)]
     pub timeout_error: TimeoutError,
+}
+
+/// The digest of attachments in brief delivery receipts (PEC §3.3.2.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BriefDigest {
+    /// 40 digits.
+    #[default]
+    Sha1,
+    /// 64 digits.
+    Sha256,
+}
+
+/// A second language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    /// English.
+    En,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Beyond these a message is not accepted (a notice says so).
@@ -109,15 +145,31 @@ pub enum TimeoutError {
     Nessuno,
 }
 
-/// What becomes of mail that is not certified ([PEC §2.2.2] leaves it to the provider).
+/// What becomes of mail that is not certified ([PEC §2.2.2] leaves it to the provider), where the mailbox itself does
+/// not say (its setting `ordinary-mail`, the same words).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrdinaryMail {
     /// It is delivered in an anomaly envelope.
     #[default]
-    Anomaly,
-    /// It is refused in the SMTP session.
+    #[serde(alias = "anomaly")]
+    Accept,
+    /// It is refused: in the SMTP session, or by a report where only some recipients refuse it.
     Reject,
+}
+
+impl OrdinaryMail {
+    /// Name of the setting of a mailbox.
+    pub const SETTING: &str = "ordinary-mail";
+
+    /// The word of a mailbox's setting.
+    pub fn parse(word: &str) -> Option<OrdinaryMail> {
+        match word {
+            "accept" => Some(OrdinaryMail::Accept),
+            "reject" => Some(OrdinaryMail::Reject),
+            _ => None,
+        }
+    }
 }
 
 impl Settings {
@@ -136,6 +188,12 @@ impl Settings {
         }
         if settings.limits.recipients_max == 0 || settings.limits.size_times_recipients == 0 {
             return Err("limits must be above 0".to_owned());
+        }
+        let name = |name: &String| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if !settings.virus_check.iter().all(name) {
+            return Err("virus-check must be the name of a plugin of the policy".to_owned());
         }
         settings.deadlines.check()?;
         Ok(settings)
@@ -172,7 +230,7 @@ mod tests {
         let settings = Settings::parse(GOOD).unwrap();
         assert_eq!(settings.limits.recipients_max, 1000);
         assert_eq!(settings.limits.size_times_recipients, 104_857_600);
-        assert_eq!(settings.ordinary_mail, OrdinaryMail::Anomaly);
+        assert_eq!(settings.ordinary_mail, OrdinaryMail::Accept);
         assert!(!settings.strict_recipients);
         let Deadlines { take_charge_hours, delivery_hours, end_hours } = settings.deadlines;
         assert_eq!((take_charge_hours, delivery_hours, end_hours), (12, 22, 24));
@@ -200,6 +258,9 @@ mod tests {
             ("}", r#","deadlines":{"delivery-hours":12}}"#, "delivery-hours"),
             ("}", r#","deadlines":{"end-hours":22}}"#, "end-hours"),
             ("}", r#","deadlines":{"end-hours":25}}"#, "end-hours"),
+            ("}", r#","brief-digest":"md5"}"#, "md5"),
+            ("}", r#","second-language":"de"}"#, "de"),
+            ("}", r#","virus-check":"a.b"}"#, "virus-check"),
             ("}", r#","timeout-error":"none"}"#, "none"),
             ("}", r#","ordinary-mail":"refuse"}"#, "refuse"),
         ] {

@@ -34,8 +34,16 @@ pub struct Body {
     pub original: Option<Attached>,
 }
 
+/// A signed message.
+pub struct Signed {
+    /// The message.
+    pub content: Content,
+    /// The signature value in it, DER.
+    pub signature: Vec<u8>,
+}
+
 /// Signs a body and puts the fields above it. `fields` are whole header fields, without those of MIME.
-pub fn compose(step: &Step, fields: &[u8], body: &Body) -> Result<Content, Failure> {
+pub fn compose(step: &Step, fields: &[u8], body: &Body) -> Result<Signed, Failure> {
     let id = boundary_id(step, body.original.is_some())?;
     let (outer, inner) = (format!("=_signed.{id}"), format!("=_mixed.{id}"));
     let encoding = match &body.original {
@@ -57,7 +65,7 @@ pub fn compose(step: &Step, fields: &[u8], body: &Body) -> Result<Content, Failu
         .bytes(part_header("application/pkcs7-signature", wire::SMIME_P7S, "attachment", "base64"))
         .bytes(mime::base64_lines(&signature))
         .bytes(format!("\r\n--{outer}--\r\n"));
-    Ok(message)
+    Ok(Signed { content: message, signature })
 }
 
 /// What is signed: from its first header byte to before the line end that belongs to the outer boundary.

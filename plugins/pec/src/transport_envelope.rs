@@ -6,7 +6,7 @@ use crate::formal_checks::FormallyValid;
 use crate::host::Failure;
 use crate::mime;
 use crate::original;
-use crate::signed_message::{self, Attached, Body};
+use crate::signed_message::{self, Attached, Body, Signed};
 use crate::step::Step;
 use crate::text;
 use crate::wire;
@@ -18,7 +18,7 @@ const RECIPIENTS: [&str; 2] = ["To", "Cc"];
 /// A signed transport envelope, made only from a [`FormallyValid`] original.
 pub struct TransportEnvelope {
     data: CertificationData,
-    content: Content,
+    signed: Signed,
 }
 
 impl TransportEnvelope {
@@ -36,9 +36,13 @@ impl TransportEnvelope {
             ),
             eight_bit: signed_message::is_eight_bit(step.host.message())?,
         };
-        let body = Body { text: text::transport_envelope(&data), data: Some(data.write()), original: Some(attached) };
-        let content = signed_message::compose(step, &fields(step, valid, &data), &body)?;
-        Ok(TransportEnvelope { data, content })
+        let body = Body {
+            text: text::transport_envelope(&data).written(step.settings),
+            data: Some(data.write()),
+            original: Some(attached),
+        };
+        let signed = signed_message::compose(step, &fields(step, valid, &data), &body)?;
+        Ok(TransportEnvelope { data, signed })
     }
 
     /// What it certifies.
@@ -48,7 +52,12 @@ impl TransportEnvelope {
 
     /// The message.
     pub fn content(&self) -> &Content {
-        &self.content
+        &self.signed.content
+    }
+
+    /// The signature value, DER.
+    pub fn signature(&self) -> &[u8] {
+        &self.signed.signature
     }
 }
 

@@ -12,12 +12,21 @@ pub const X_RICEVUTA: &str = "X-Ricevuta";
 pub const X_TRASPORTO: &str = "X-Trasporto";
 /// Form of delivery receipt that the sender asks for.
 pub const X_TIPO_RICEVUTA: &str = "X-TipoRicevuta";
+/// A security problem was found.
+pub const X_VERIFICA_SICUREZZA: &str = "X-VerificaSicurezza";
+/// Ours: an anomaly envelope with this field holds ordinary mail; one without it, a provider's message that is not
+/// correct.
+pub const X_ANOMALIA_ORIGINE: &str = "X-Anomalia-Origine";
+/// Its value.
+pub const POSTA_ORDINARIA: &str = "posta-ordinaria";
+/// Sender of the original, in a virus detection notice.
+pub const X_MITTENTE: &str = "X-Mittente";
 /// The Message-ID that the sender's client had put.
 pub const X_RIFERIMENTO_MESSAGE_ID: &str = "X-Riferimento-Message-ID";
 
 /// `X-Trasporto` of a transport envelope; also its kind in the certification data.
 pub const POSTA_CERTIFICATA: &str = "posta-certificata";
-/// `X-Trasporto` of an anomaly envelope. PEC §8.1.4.
+/// `X-Trasporto` of an anomaly envelope, `X-VerificaSicurezza` of what is about a virus. PEC §8.1.4.
 pub const ERRORE: &str = "errore";
 
 // --- Kinds of receipts and notices, in `X-Ricevuta` and in the certification data. PEC §8.1.2 ----------------------
@@ -62,6 +71,12 @@ pub const SUBJECT_ANOMALY: &str = "ANOMALIA MESSAGGIO: ";
 pub const SUBJECT_DELIVERY: &str = "CONSEGNA: ";
 /// Non-delivery notice. PEC §3.3.3.
 pub const SUBJECT_NON_DELIVERY: &str = "AVVISO DI MANCATA CONSEGNA: ";
+/// Non-acceptance notice for a virus. PEC §3.1.3.
+pub const SUBJECT_VIRUS_NON_ACCEPTANCE: &str = "AVVISO DI NON ACCETTAZIONE PER VIRUS: ";
+/// Virus detection notice between providers. PEC §3.2.3.
+pub const SUBJECT_VIRUS_DETECTION: &str = "PROBLEMA DI SICUREZZA: ";
+/// Non-delivery notice for a virus. PEC §3.2.4.
+pub const SUBJECT_VIRUS_NON_DELIVERY: &str = "AVVISO DI MANCATA CONSEGNA PER VIRUS: ";
 /// Notice that a time limit passed, both of them. PEC §3.1.6.
 pub const SUBJECT_TIMEOUT: &str = "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: ";
 

@@ -69,7 +69,6 @@ fn silence_is_told_of_twice_for_each_certified_recipient() {
     assert_eq!((passed.verdict.clone(), passed.kinds()), (Ok(Verdict::Continue), vec!["receipt-received"]));
     world.pass(1000 * HOUR);
     assert!(world.fire_due(&world.alfa).is_empty(), "the end of the wait");
-    assert!(world.alfa.state.borrow().keys().all(|key| !key.starts_with("original/")), "nothing left to repeat");
 }
 
 /// What Alfa hears of Bruno, and when, in hours from acceptance.

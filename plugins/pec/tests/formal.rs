@@ -127,7 +127,7 @@ fn replies_go_where_the_original_says() {
 }
 
 #[test]
-fn limits_are_exact() {
+fn c7_limits_are_exact_to_the_octet() {
     let mut world = world();
     let size = ORIGINAL.len() as u64;
     world.alfa.settings.limits.size_times_recipients = size * 3;
@@ -178,4 +178,62 @@ fn a_forwarded_certified_message_gets_a_reference_of_its_own() {
     let inside = String::from_utf8(original_in(&done.message).unwrap()).unwrap();
     assert_eq!(inside.matches("X-Riferimento-Message-ID: ").count(), 1);
     assert!(inside.contains("X-Riferimento-Message-ID: <client-1@alfa.example>\r\n"));
+}
+
+#[test]
+fn c7_a_thousand_recipients_are_accepted_and_one_more_is_not() {
+    let world = world();
+    let submit = |count: usize| {
+        let to: Vec<String> = (0..count).map(|n| format!("u{n}@beta.example")).collect();
+        let message = format!(
+            "From: ada@alfa.example\r\nTo: {}\r\nDate: Tue, 14 Dec 2021 14:54:29 +0100\r\n\r\nx\r\n",
+            to.join(",\r\n ")
+        );
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        world.access(&world.alfa, "ada@alfa.example", "ada@alfa.example", &to, message.as_bytes())
+    };
+    let done = submit(1000);
+    assert_eq!((done.verdict.clone(), data_of(&done.message).recipients.len()), (Ok(Verdict::Continue), 1000));
+    assert_refused(&submit(1001), "numero dei destinatari superiore a 1000");
+}
+
+#[test]
+fn m5_a_structure_that_readers_may_see_differently_is_not_accepted() {
+    // The closing boundary is missing: what follows is a part for some and an epilogue for others.
+    let open = original().replace("--b1--\r\n", "");
+    assert_refused(&submit(&world(), &open), "struttura MIME del messaggio ambigua");
+    // Inside an attached message it is somebody else's doing.
+    let inner = "From: x@y.example\r\nContent-Type: multipart/mixed; boundary=b2\r\n\r\n--b2\r\nContent-Type: text/plain\r\n\r\nx\r\n";
+    let part = format!("--b1\r\nContent-Type: message/rfc822\r\n\r\n{inner}--b1--\r\n");
+    let done = submit(&world(), &original().replace("--b1--\r\n", &part));
+    assert_eq!(done.verdict, Ok(Verdict::Continue));
+    let warned = ("warnings".to_owned(), "ambiguous structure of an attached message".to_owned());
+    assert!(done.events[0].details.contains(&warned));
+}
+
+#[test]
+fn c4_the_client_s_message_id_is_never_ours() {
+    let world = world();
+    let first = data_of(&submit(&world, &original()).message).identifier;
+    let second = data_of(&submit(&world, &original()).message).identifier;
+    assert_ne!(first, second, "the same message again is another transaction");
+    let absent = submit(&world, &original().replacen("Message-ID: <client-1@alfa.example>\r\n", "", 1));
+    assert_eq!(data_of(&absent.message).message_id, None);
+    let stolen = submit(&world, &original().replacen("client-1@alfa.example", &first, 1));
+    let data = data_of(&stolen.message);
+    assert_ne!(data.identifier, first, "an identifier that is used is only a client's word");
+    assert_eq!(data.message_id, Some(format!("<{first}>")));
+}
+
+#[test]
+fn c5_without_the_key_nothing_is_accepted_or_told() {
+    let world = world();
+    world.keys_down.set(true);
+    for message in [original(), original().replacen("Date: ", "Bcc: x@y.example\r\nDate: ", 1)] {
+        let done = submit(&world, &message);
+        assert!(matches!(done.verdict, Err(pec::host::Failure::Transient(_))), "{:?}", done.verdict);
+        assert!(
+            done.queued.is_empty() && world.alfa.state.borrow().is_empty() && world.alfa.timers.borrow().is_empty()
+        );
+    }
 }

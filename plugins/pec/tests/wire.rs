@@ -11,7 +11,7 @@ use pec::certification_data::*;
 use pec::host::{Arrival, Message};
 use world::look::*;
 use world::parse::Parsed;
-use world::{hex, world};
+use world::{HOUR, House, hex, world};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/pec");
 
@@ -27,7 +27,14 @@ fn all_messages() -> Vec<(&'static str, Vec<u8>)> {
     world.beta.mailboxes.borrow_mut().remove("dora@beta.example");
     let mut non_delivery = world.delivery(&world.beta, "ada@alfa.example", "dora@beta.example", &envelope);
     let anomaly = world.reception(&world.beta, Arrival::Relay, "ada@alfa.example", &["bruno@beta.example"], ORIGINAL);
+    let [timeout_warning, timeout] = notices_of_silence();
+    let [virus_non_acceptance, virus_detection, virus_non_delivery] = notices_of_viruses();
     vec![
+        ("timeout-warning", timeout_warning),
+        ("timeout", timeout),
+        ("virus-non-acceptance", virus_non_acceptance),
+        ("virus-detection", virus_detection),
+        ("virus-non-delivery", virus_non_delivery),
         ("acceptance", done.queued[0].bytes.clone()),
         ("transport-envelope", envelope),
         ("non-acceptance", refused.queued.remove(0).bytes),
@@ -38,11 +45,45 @@ fn all_messages() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Nothing was heard of Bruno; the clock says the same as in all other messages.
+fn notices_of_silence() -> [Vec<u8>; 2] {
+    [12, 22].map(|hours| {
+        let world = world();
+        let now = world.now.get();
+        world.now.set(now - hours * HOUR);
+        accepted(&world);
+        world.now.set(now);
+        let done = world.fire_due(&world.alfa).into_iter().flat_map(|done| done.queued).next();
+        done.unwrap().bytes
+    })
+}
+
+fn notices_of_viruses() -> [Vec<u8>; 3] {
+    let mut world = world();
+    world.alfa.configure(r#"{"virus-check":"antivirus"}"#);
+    world.beta.configure(r#"{"virus-check":"antivirus","take-charge-of-infected":false}"#);
+    let infected = |house: &House, word| {
+        house.says("antivirus.verdict", Some(word));
+        house.says("antivirus.name", Some("Eicar-Test"));
+    };
+    infected(&world.alfa, "clean");
+    infected(&world.beta, "infected");
+    let envelope = accepted(&world).message;
+    let to = ["bruno@beta.example"];
+    let detection = world.reception(&world.beta, Arrival::Relay, "ada@alfa.example", &to, &envelope).queued.remove(0);
+    let to = ["casella@alfa.example"];
+    let told = world.reception(&world.alfa, Arrival::Relay, &detection.from, &to, &detection.bytes).queued.remove(0);
+    infected(&world.alfa, "infected");
+    let refused = world.access(&world.alfa, "ada@alfa.example", "ada@alfa.example", &TO, ORIGINAL).queued.remove(0);
+    [refused.bytes, detection.bytes, told.bytes]
+}
+
 #[test]
 fn texts_are_the_models_of_the_rules() {
     for (name, message) in all_messages() {
         let model = std::fs::read_to_string(format!("{FIXTURES}/models/{name}.txt")).unwrap();
         let (dest, dest1, dest2) = match name {
+            "timeout-warning" | "timeout" | "virus-detection" | "virus-non-delivery" => ("bruno@beta.example", "", ""),
             "delivery" | "anomaly" => ("bruno@beta.example", "bruno@beta.example", ""),
             "non-delivery" => ("dora@beta.example", "", ""),
             "take-charge" => ("", "bruno@beta.example", "dora@beta.example"),
@@ -64,6 +105,14 @@ fn texts_are_the_models_of_the_rules() {
             ("[dest2]", dest2),
             ("[dest]", dest),
             ("[id]", &identifier),
+            (
+                "[identificativo del tipo di contenuto rilevato]",
+                if name == "virus-non-delivery" {
+                    "5.5.1 - Beta PEC S.p.A. - presenza di un virus nel messaggio: Eicar-Test"
+                } else {
+                    "Eicar-Test"
+                },
+            ),
             ("[descrizione errore]", "campo Bcc valorizzato"),
             ("[descrizione sintetica errore]", "il messaggio non è firmato digitalmente"),
             ("[breve descrizione errore]", "5.1.1 - Beta PEC S.p.A. - indirizzo non valido"),
@@ -140,6 +189,16 @@ fn header_words_are_those_of_the_rules() {
         ("delivery", "X-Ricevuta", "avvenuta-consegna", "CONSEGNA: "),
         ("non-delivery", "X-Ricevuta", "errore-consegna", "AVVISO DI MANCATA CONSEGNA: "),
         ("anomaly", "X-Trasporto", "errore", "ANOMALIA MESSAGGIO: "),
+        (
+            "timeout-warning",
+            "X-Ricevuta",
+            "preavviso-errore-consegna",
+            "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: ",
+        ),
+        ("timeout", "X-Ricevuta", "preavviso-errore-consegna", "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: "),
+        ("virus-non-acceptance", "X-Ricevuta", "non-accettazione", "AVVISO DI NON ACCETTAZIONE PER VIRUS: "),
+        ("virus-detection", "X-Ricevuta", "rilevazione-virus", "PROBLEMA DI SICUREZZA: "),
+        ("virus-non-delivery", "X-Ricevuta", "errore-consegna", "AVVISO DI MANCATA CONSEGNA PER VIRUS: "),
     ];
     let messages = all_messages();
     for (name, field, word, prefix) in expected {

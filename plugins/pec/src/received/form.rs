@@ -36,6 +36,14 @@ impl VerifiedTransportEnvelope {
         &self.provider
     }
 
+    /// Where receipts about it go: the service mailbox of the provider that signed it.
+    pub fn mail_receipt(&self) -> Result<&str, Failure> {
+        match address::is_address(&self.provider.mail_receipt) {
+            true => Ok(&self.provider.mail_receipt),
+            false => Err(Failure::Permanent(format!("the index has no mailReceipt for {}", self.provider.name))),
+        }
+    }
+
     /// SHA-256 of the signed part, hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
@@ -271,8 +279,8 @@ fn warnings(step: &Step, opened: &Opened, original: &Header, provider: &Provider
     let Opened { header, data, in_order, .. } = opened;
     let message = step.host.message();
     let display = message.addresses("From").ok().and_then(|list| list.into_iter().next()).map(|a| a.display_name);
-    let expected_subject = text::subject_prefix(data.kind)
-        .map(|prefix| format!("{prefix}{}", data.subject.as_deref().unwrap_or_default()));
+    let prefix = text::subject_prefix(data.kind, data.error);
+    let expected_subject = format!("{prefix}{}", data.subject.as_deref().unwrap_or_default());
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let differs = |field: &str| {
         header.values(field).iter().map(|v| squeezed(v)).ne(original.values(field).iter().map(|v| squeezed(v)))
@@ -283,7 +291,7 @@ fn warnings(step: &Step, opened: &Opened, original: &Header, provider: &Provider
         (!in_order, "certification data out of order"),
         (display != Some(format!("{}{}", wire::ON_BEHALF_OF, data.sender)), "From does not name the sender"),
         (
-            step.subject().map(|s| squeezed(&s)) != expected_subject.map(|s| squeezed(&header::one_line(&s))),
+            step.subject().map(|s| squeezed(&s)) != Some(squeezed(&header::one_line(&expected_subject))),
             "Subject differs",
         ),
         (differs("To"), "To differs"),

@@ -4,7 +4,7 @@ use pec::certification_data::CertificationData;
 use pec::host::{Arrival, Message, Verdict};
 
 use super::parse::Parsed;
-use super::{Done, World};
+use super::{Done, World, sign};
 
 /// An original with 8-bit text, trailing blanks, an attachment and recipients of each kind.
 pub const ORIGINAL: &[u8] = b"Received: from client by mail.alfa.example; Tue, 14 Dec 2021 14:54:30 +0100\r\n\
@@ -73,4 +73,47 @@ pub fn taken(world: &World, envelope: &[u8]) -> Done {
     let done = world.reception(&world.beta, Arrival::Relay, "ada@alfa.example", &to, envelope);
     assert_eq!(done.verdict, Ok(Verdict::Continue), "{:?}", done.logged);
     done
+}
+
+/// The same message with one text for another, signed again by `key`: what a dishonest provider could send.
+pub fn altered_and_signed(message: &[u8], from: &str, to: &str, key: &str) -> Vec<u8> {
+    let parts = Parsed::new(message).parts().unwrap();
+    let (signed, signature) = (&parts[1], parts.iter().rfind(|part| part.parent == Some(0)).unwrap());
+    let entity = replaced(&message[signed.header_offset as usize..signed.end() as usize], from, to);
+    let head = replaced(&message[..signed.header_offset as usize], from, to);
+    let between = &message[signed.end() as usize..signature.body_offset as usize];
+    let after = &message[signature.end() as usize..];
+    [&head, &entity, between, &pec::mime::base64_lines(&sign(key, &entity)), after].concat()
+}
+
+/// Replaces in the bytes and in the certification data, whatever their transfer encoding.
+pub fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    use base64::Engine;
+    let engine = base64::engine::general_purpose::STANDARD;
+    let mut text = String::from_utf8(bytes.to_vec()).unwrap();
+    if let Some(start) = text.find("PD94bWwg") {
+        let end = start + text[start..].find("\r\n\r\n--").unwrap();
+        let xml = engine.decode(text[start..end].replace("\r\n", "")).unwrap();
+        let xml = String::from_utf8(xml).unwrap().replace(from, to);
+        let again = String::from_utf8(pec::mime::base64_lines(xml.as_bytes())).unwrap();
+        text.replace_range(start..end, again.trim_end());
+    }
+    text.replace(from, to).into_bytes()
+}
+
+/// The same message with its signed entity changed and signed again by `key`.
+pub fn resigned(message: &[u8], key: &str, change: impl Fn(&str) -> String) -> Vec<u8> {
+    let parts = Parsed::new(message).parts().unwrap();
+    let (signed, signature) = (&parts[1], parts.iter().rfind(|part| part.parent == Some(0)).unwrap());
+    let entity = change(std::str::from_utf8(&message[signed.header_offset as usize..signed.end() as usize]).unwrap());
+    let between = &message[signed.end() as usize..signature.body_offset as usize];
+    let value = pec::mime::base64_lines(&sign(key, entity.as_bytes()));
+    [
+        &message[..signed.header_offset as usize],
+        entity.as_bytes(),
+        between,
+        &value,
+        &message[signature.end() as usize..],
+    ]
+    .concat()
 }
