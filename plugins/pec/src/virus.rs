@@ -1,4 +1,5 @@
-//! Viruses ([PEC §3.1.3], [§3.2.3], [§3.2.4]): the notices about them, and who gets which.
+//! Viruses ([PEC §3.1.3], [§3.2.3], [§3.2.4]): the notices about them, who gets which, and that the message is kept
+//! ([PEC §2.2.4]).
 //!
 //! | found by | in | notice | to | the message |
 //! |---|---|---|---|---|
