@@ -5,7 +5,7 @@
 //! given.json         where and when which message meets which stage, and how its products are called
 //! given*.eml         messages as they came
 //! expected-NAME.eml  what each step made of them, byte for byte
-//! expected.json      everything else that the steps did: outcomes, recipients, events, state, wake-ups
+//! expected.json      everything else that others see of the steps: outcomes, recipients, events, wake-ups
 //! ```
 //!
 //! `UPDATE_EXPECT=1 cargo test -p sigillo-plugin --test golden` writes what is expected anew; look at the difference.

@@ -67,10 +67,16 @@ impl World {
 
     /// A server that has seen nothing yet, and its policy at work.
     pub async fn start(&self, word: &str) -> Running {
+        self.start_with(word, &BTreeMap::new()).await
+    }
+
+    /// The same with texts of the policy replaced by others.
+    pub async fn start_with(&self, word: &str, replace: &BTreeMap<String, String>) -> Running {
         let described = self.servers.get(word).unwrap_or_else(|| panic!("no server {word} in world.json"));
         let server = Arc::new(self.server(described));
         let mut text = String::from_utf8(self.bytes(&described.policy)).unwrap();
-        for (from, to) in &described.replace {
+        for (from, to) in replace.iter().chain(&described.replace) {
+            assert!(text.contains(from), "the policy has no {from}");
             text = text.replace(from, to);
         }
         let (manifests, wrong) = manifests(&plugins());
@@ -119,11 +125,13 @@ pub struct Server {
     mailboxes: Mutex<BTreeMap<String, MailboxStatus>>,
     /// Under `plugin/key`, with the version.
     state: Mutex<BTreeMap<String, (Vec<u8>, u64)>>,
-    /// Under (plugin, key): instant and payload.
-    timers: Mutex<BTreeMap<(String, String), (u64, Vec<u8>)>>,
+    timers: Mutex<Timers>,
     logged: Mutex<Vec<String>>,
     signatures: AtomicU64,
 }
+
+/// Under (plugin, key): instant and payload.
+type Timers = BTreeMap<(String, String), (u64, Vec<u8>)>;
 
 /// A wake-up that was asked for.
 pub struct Timer {

@@ -24,6 +24,9 @@ struct Given {
     /// By server: mailboxes that are not as `world.json` has them.
     #[serde(default)]
     mailboxes: BTreeMap<String, BTreeMap<String, MailboxStatus>>,
+    /// Texts of every server's policy that are others in this set.
+    #[serde(default)]
+    policy: BTreeMap<String, String>,
     steps: Vec<Step>,
 }
 
@@ -75,8 +78,6 @@ struct Did {
     queued: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    state: BTreeMap<String, Option<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     timers: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,6 +89,7 @@ struct Course<'a> {
     folder: &'a Path,
     name: String,
     mailboxes: BTreeMap<String, BTreeMap<String, MailboxStatus>>,
+    policy: BTreeMap<String, String>,
     running: BTreeMap<String, Running>,
     products: Products,
 }
@@ -97,8 +99,8 @@ pub async fn run(world: &World, folder: &Path) -> Products {
     let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
     let text = std::fs::read_to_string(folder.join("given.json")).unwrap();
     let given: Given = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}/given.json: {error}"));
-    let (mailboxes, running, products) = (given.mailboxes, BTreeMap::new(), Products::new());
-    let mut course = Course { world, folder, name, mailboxes, running, products };
+    let (mailboxes, policy, running, products) = (given.mailboxes, given.policy, BTreeMap::new(), Products::new());
+    let mut course = Course { world, folder, name, mailboxes, policy, running, products };
     let (mut now, mut done) = (instant(&given.instant), Vec::new());
     for (index, step) in given.steps.iter().enumerate() {
         now = match &step.instant {
@@ -119,7 +121,7 @@ impl Course<'_> {
     async fn step(&mut self, index: usize, step: &Step, now: &mut u64) -> Did {
         let id = format!("{}.{index}", self.name.split('-').next().unwrap_or_default());
         if !self.running.contains_key(&step.at) {
-            let running = self.world.start(&step.at).await;
+            let running = self.world.start_with(&step.at, &self.policy).await;
             for (address, status) in self.mailboxes.remove(&step.at).unwrap_or_default() {
                 running.server.set_mailbox(&address, status);
             }
@@ -209,7 +211,6 @@ impl Course<'_> {
             }));
         }
         let changes = || run.change_sets.iter();
-        let writes = changes().flat_map(|changes| &changes.state_writes);
         Did {
             at: step.at.clone(),
             stage: step.stage.clone(),
@@ -225,7 +226,6 @@ impl Course<'_> {
             made,
             queued,
             events: changes().flat_map(|changes| &changes.evidence).map(event).collect(),
-            state: writes.map(|write| (write.key.clone(), write.value.as_deref().map(text))).collect(),
             timers: changes().flat_map(|changes| &changes.timers).map(timer).collect(),
             logged,
         }
@@ -270,9 +270,9 @@ fn event(event: &sigillo_plugin::Event) -> Value {
 
 fn timer(timer: &TimerOp) -> Value {
     match timer {
-        TimerOp::Set { key, at_ms, payload } => {
+        TimerOp::Set { key, at_ms, .. } => {
             let at = jiff::Timestamp::from_millisecond(*at_ms as i64).unwrap().to_string();
-            json!({ "set": key, "at": at, "payload": text(payload) })
+            json!({ "set": key, "at": at })
         }
         TimerOp::Cancel { key } => json!({ "cancel": key }),
     }
