@@ -196,6 +196,10 @@ pub trait Appending: Send {
 pub trait Backend: Send + Sync + 'static {
     /// The account and credential of a login name; none when there is no such account or it may not log in.
     async fn credential(&self, login: &str) -> Result<Option<(String, Credential)>, BackendError>;
+    /// An authentication of `peer` (address and port) ended: for the log, and for whoever counts failures.
+    fn authenticated(&self, _peer: &str, _login: &str, _good: bool) {}
+    /// A TLS handshake with `peer` ended, with version and cipher or with what went wrong: for the log.
+    fn encrypted(&self, _peer: &str, _outcome: Result<&str, &std::io::Error>) {}
 
     /// All folders, `INBOX` among them.
     async fn folders(&self, account: &str) -> Result<Vec<Folder>, BackendError>;

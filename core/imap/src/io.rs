@@ -56,8 +56,16 @@ where
         secret: options.secret,
         peer: peer.to_string(),
     };
+    let (log, name) = (backend.clone(), setting.peer.clone());
     let mut session = Session::new(backend, setting);
-    let handshake = |stream: S| async { timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await? };
+    let handshake = |stream: S| async {
+        let done = timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await.map_err(io::Error::from).flatten();
+        match &done {
+            Ok(stream) => log.encrypted(&name, Ok(&facts(stream.get_ref().1))),
+            Err(error) => log.encrypted(&name, Err(error)),
+        }
+        done
+    };
     let clear = if options.implicit {
         let stream = handshake(stream).await?;
         return converse(stream, &mut session, true, shutdown).await.map(drop);
@@ -68,6 +76,13 @@ where
     let stream = handshake(stream).await?;
     session.setting.encrypted = true;
     converse(stream, &mut session, false, shutdown).await.map(drop)
+}
+
+/// Version and cipher of a connection, as they are registered.
+fn facts(connection: &rustls::ServerConnection) -> String {
+    let version = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
+    let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+    format!("{} {}", version.replace('_', "."), cipher.replace("TLS13_", "TLS_"))
 }
 
 /// Talks until the end, or until TLS is to begin: then the stream comes back.

@@ -46,6 +46,8 @@ pub(crate) struct Session {
     /// The client speaks CONDSTORE: flags are told with their MODSEQ. RFC 7162 §3.1.
     pub condstore: bool,
     pub login_failures: u32,
+    /// The login of the authentication in hand, as the client wrote it; for the log.
+    pub login_tried: String,
     commands: u32,
     syntax_errors: u32,
 }
@@ -94,6 +96,7 @@ impl Session {
             account: String::new(),
             condstore: false,
             login_failures: 0,
+            login_tried: String::new(),
             commands: 0,
             syntax_errors: 0,
         }

@@ -169,8 +169,8 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
         Command::Index(command) => index::index(&config, command).await,
         Command::Quarantine(command) => quarantine::quarantine(&open(&config)?, command).await,
-        Command::Log(command) => registry::log(&open(&config)?, command).await,
         Command::Keys(command) => keys::keys(config, command).await,
+        Command::Log(command) => registry::log(&config, &open(&config)?, command).await,
     }
 }
 

@@ -84,6 +84,7 @@ fn apply_set(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str, life: Duration) ->
             details: event.details.clone(),
             passage: passage.to_owned(),
             source: plugin.to_owned(),
+            ..NewEvent::default()
         })?;
     }
     crate::signatures::append(tx, set, passage)?;
@@ -115,6 +116,12 @@ pub fn enqueue(tx: &mut Tx<'_>, letter: &Letter, life: Duration) -> Result<(), S
         put_entry(tx, letter, id, recipients, message, phase, life, false)?;
     }
     Ok(())
+}
+
+/// Takes a letter of a user that did not come by a session: the access chain runs over it next.
+pub fn enqueue_for_access(tx: &mut Tx<'_>, letter: &Letter, life: Duration) -> Result<(), StoreError> {
+    let message = tx.put_message(&letter.content)?;
+    put_entry(tx, letter, letter.id.clone(), letter.recipients.clone(), message, Phase::Access, life, false)
 }
 
 /// Takes a letter whose recipients are all here and whose reception chain has run.
@@ -154,7 +161,8 @@ fn put_entry(
     tx.enqueue(&NewEntry { id, reverse_path, recipients, message, phase, arrival, expires, held })
 }
 
-/// Appends an event of the server itself, with the seven data of LOG-01.
+/// Appends an event of the server itself, with the seven data of LOG-01 and the external server of LOG-05: the one that
+/// `details` name as `host`, or else the one that the letter came from.
 pub fn log_event(
     tx: &mut Tx<'_>,
     kind: &str,
@@ -162,7 +170,10 @@ pub fn log_event(
     recipients: Vec<String>,
     details: &[(&str, String)],
 ) -> Result<(), StoreError> {
+    let detail = |name| details.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
     tx.append_evidence(NewEvent {
+        peer: detail("host").unwrap_or_else(|| letter.origin.peer()),
+        result: detail("reply").or_else(|| detail("reason")).unwrap_or_default(),
         message_id: letter.origin.message_id.clone(),
         kind: kind.to_owned(),
         sender: letter.reverse_path.to_string(),

@@ -63,6 +63,9 @@ pub struct Config {
     /// How mail leaves.
     #[serde(default)]
     pub delivery: Delivery,
+    /// How the message log is kept.
+    #[serde(default)]
+    pub evidence: crate::evidence::settings::Evidence,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -302,6 +305,7 @@ impl Config {
             return Err("delivery.retry: wants at least one wait, each of a second or more".into());
         }
         self.trust.check(self)?;
+        self.evidence.check()?;
         if !(1024..=4 * 1024 * 1024 * 1024).contains(&self.limits.message_size) {
             return Err("limits.message-size: wants 1 KiB to 4 GiB, in octets".into());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -14,8 +15,12 @@ use sigillo_mail::{Rope, Source};
 use sigillo_store::{AccountState, Item, Reader, Spool, Store, StoreError, Tx};
 use tokio::sync::{broadcast, watch};
 
+use crate::evidence::front_end::Happening;
+use crate::server::Server;
+
 /// Folders of the store, account by account.
 pub struct ImapService {
+    server: Option<Arc<Server>>,
     store: Store,
     watches: Arc<Watches>,
 }
@@ -25,7 +30,12 @@ impl ImapService {
     pub fn new(store: Store) -> ImapService {
         let watches = Arc::new(Watches::default());
         tokio::spawn(watches.clone().forward(store.folder_changes()));
-        ImapService { store, watches }
+        ImapService { server: None, store, watches }
+    }
+
+    /// The same for the sessions of a server, which is told of logins and TLS.
+    pub fn of(server: Arc<Server>) -> ImapService {
+        ImapService { server: Some(server.clone()), ..ImapService::new(server.store().clone()) }
     }
 
     async fn read<T, F>(&self, job: F) -> Result<T, BackendError>
@@ -90,6 +100,11 @@ impl Watches {
     }
 }
 
+/// The address of a peer written with its port.
+fn address(peer: &str) -> Option<IpAddr> {
+    peer.parse::<SocketAddr>().ok().map(|peer| peer.ip())
+}
+
 fn id(folder: sigillo_store::FolderId) -> FolderId {
     FolderId(folder.number())
 }
@@ -129,6 +144,25 @@ fn folder_named(reader: &Reader<'_>, account: &str, name: &str) -> Result<sigill
 
 #[async_trait::async_trait]
 impl Backend for ImapService {
+    fn authenticated(&self, peer: &str, login: &str, good: bool) {
+        if let (Some(server), Some(peer)) = (&self.server, address(peer)) {
+            server.note_login("imap", peer, login, (!good).then(|| "wrong login or password".to_owned()));
+        }
+    }
+
+    fn encrypted(&self, peer: &str, outcome: Result<&str, &std::io::Error>) {
+        let Some(server) = &self.server else { return };
+        let result = outcome.map_or_else(|error| format!("failed: {error}"), str::to_owned);
+        server.front_end().note(Happening {
+            kind: "tls",
+            component: "imap",
+            peer: address(peer),
+            result: &result,
+            by_stranger: true,
+            ..Happening::default()
+        });
+    }
+
     async fn credential(&self, login: &str) -> Result<Option<(String, Credential)>, BackendError> {
         let login = login.to_owned();
         let Some(account) = self.read(move |r| r.account(&login)).await? else { return Ok(None) };

@@ -222,17 +222,7 @@ impl Index {
                 tracing::error!(source, problem, "the index of providers is not updated; the edition in use stays");
             }
         }
-        let event = NewEvent {
-            message_id: String::new(),
-            kind: EVENT.into(),
-            sender: String::new(),
-            recipients: Vec::new(),
-            subject: String::new(),
-            related: Vec::new(),
-            details,
-            passage: String::new(),
-            source: "core".into(),
-        };
+        let event = NewEvent { kind: EVENT.into(), details, source: "core".into(), ..NewEvent::default() };
         if let Err(error) = store.write(move |tx| tx.append_evidence(event)).await {
             tracing::error!(%error, "the update of the index of providers is not in the message log");
         }

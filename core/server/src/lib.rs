@@ -14,6 +14,7 @@ pub mod check;
 pub mod config;
 mod deliver;
 mod dispatch;
+mod evidence;
 mod facts;
 pub mod imap_service;
 pub mod index;

@@ -58,7 +58,7 @@ impl Service {
 /// Binds every listener of the configuration; all or none.
 pub async fn open(server: &Arc<Server>, shutdown: watch::Receiver<bool>) -> Result<Sessions, StartError> {
     let reception = Arc::new(Reception::new(server.clone()));
-    let imap = Arc::new(ImapService::new(server.store().clone()));
+    let imap = Arc::new(ImapService::of(server.clone()));
     let places = Arc::new(Semaphore::new(server.config().limits.sessions));
     let mut bound = Vec::new();
     for listener in &server.config().listeners {

@@ -1,10 +1,11 @@
 //! Figures for monitoring, in the format of Prometheus.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use sigillo_plugin::ChainRun;
 use sigillo_policy::Stage;
+use sigillo_store::evidence::sealing::StreamStatus;
 
 /// Bounds of the histograms of a step's cost, seconds: from the cheapest look-up to a step at its limit.
 const COST_BUCKETS: [f64; 12] = [2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 2e-2, 0.1, 0.5, 2.0];
@@ -25,6 +26,8 @@ pub struct Metrics {
     queue: IntGaugeVec,
     key_expires: IntGaugeVec,
     list_expires: IntGaugeVec,
+    evidence: IntGaugeVec,
+    clock_steps: IntCounter,
     started: IntGauge,
     index_age: IntGaugeVec,
     index_success: IntGaugeVec,
@@ -95,10 +98,13 @@ impl Metrics {
                 "Seconds until the revocation list of an authority counts no more",
                 &["issuer"],
             )?,
+            evidence: gauge(&registry, "evidence", "The message log as it stands", &["log", "what"])?,
+            clock_steps: IntCounter::new("sigillo_clock_steps_total", "Times that the clock was seen to be set")?,
             started: IntGauge::new("sigillo_start_time_seconds", "When the server started, seconds since 1970")?,
             registry,
         };
         metrics.registry.register(Box::new(metrics.started.clone()))?;
+        metrics.registry.register(Box::new(metrics.clock_steps.clone()))?;
         metrics.started.set((sigillo_store::commit::now() / 1000) as i64);
         Ok(metrics)
     }
@@ -181,6 +187,28 @@ impl Metrics {
         for (issuer, left_ms) in expiry {
             self.list_expires.with_label_values(&[issuer]).set(left_ms.div_euclid(1000));
         }
+    }
+
+    /// The message log as it stands: records in no file yet, files, files without a stamp, and the age in seconds of the
+    /// oldest of these.
+    pub fn evidence(&self, status: &[StreamStatus]) {
+        for log in status {
+            let age = log.unstamped_since.map_or(0, |since| sigillo_store::commit::now().saturating_sub(since) / 1000);
+            let figures = [
+                ("unsealed", log.unsealed),
+                ("files", log.files),
+                ("unstamped", log.unstamped),
+                ("unstamped_seconds", age),
+            ];
+            for (what, value) in figures {
+                self.evidence.with_label_values(&[log.stream.word(), what]).set(value as i64);
+            }
+        }
+    }
+
+    /// The clock was set.
+    pub fn clock_step(&self) {
+        self.clock_steps.inc();
     }
 
     /// The page that Prometheus reads.

@@ -58,6 +58,12 @@ impl Origin {
         self
     }
 
+    /// The address that the message came from, empty for what the server made itself.
+    pub fn peer(&self) -> String {
+        let here = self.way == Way::Internal;
+        self.properties.get("peer.ip").filter(|_| !here).cloned().unwrap_or_default()
+    }
+
     /// The word of the plugin contract.
     pub fn arrival(&self) -> Arrival {
         match self.way {

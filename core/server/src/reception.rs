@@ -5,6 +5,7 @@
 //! commit and nothing else (RFC 5321 §6.1).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,13 +15,14 @@ use sigillo_mail::structure::{Scanner, Structure};
 use sigillo_mail::{EnhancedCode, Failure, Mailbox, ReversePath, Rope};
 use sigillo_plugin::MailboxStatus;
 use sigillo_policy::Stage;
-use sigillo_smtp::facts::{ListenerKind, SessionFacts, Transaction};
+use sigillo_smtp::facts::{ListenerKind, SessionFacts, TlsFacts, Transaction};
 use sigillo_smtp::server::{Accepted, Handler, Sink};
 use sigillo_smtp::syntax::MailParameters;
 use sigillo_smtp::trace;
 use sigillo_store::{AccountState, DomainClass, Spool};
 
 use crate::deliver::undeliverable;
+use crate::evidence::front_end::Happening;
 use crate::origin::{Letter, Origin, Way, new_id, parse};
 use crate::passage::{Ending, Waiting, check_loop};
 use crate::server::Server;
@@ -44,7 +46,27 @@ impl Handler for Reception {
     }
 
     fn authenticated(&self, session: &SessionFacts, login: &str, outcome: Result<(), SaslError>) {
-        self.server.note_login("smtp", session.peer.ip(), login, outcome.as_ref().err().map(ToString::to_string));
+        self.server.note_login(
+            component(session.kind),
+            session.peer.ip(),
+            login,
+            outcome.as_ref().err().map(ToString::to_string),
+        );
+    }
+
+    fn encrypted(&self, peer: SocketAddr, kind: ListenerKind, outcome: Result<&TlsFacts, &std::io::Error>) {
+        let result = match outcome {
+            Ok(facts) => format!("{} {}", facts.version, facts.cipher),
+            Err(error) => format!("failed: {error}"),
+        };
+        self.server.front_end().note(Happening {
+            kind: "tls",
+            component: component(kind),
+            peer: Some(peer.ip()),
+            result: &result,
+            by_stranger: true,
+            ..Happening::default()
+        });
     }
 
     async fn mail(&self, session: &SessionFacts, path: &ReversePath, _: MailParameters) -> Result<(), Failure> {
@@ -66,6 +88,7 @@ impl Handler for Reception {
                 ListenerKind::Submission => Ok(()),
                 // RFC 5321 §7.3: never an open relay.
                 ListenerKind::Relay => {
+                    self.note_relay_attempt(session, transaction, to);
                     Err(Failure::permanent(EnhancedCode::REFUSED, "Relaying denied: not a domain of this server"))
                 }
             };
@@ -102,6 +125,30 @@ impl Handler for Reception {
             spool: self.server.store().spool(),
             scanner: Scanner::new(),
         }))
+    }
+}
+
+impl Reception {
+    /// LOG-04: somebody wanted us to carry mail to others.
+    fn note_relay_attempt(&self, session: &SessionFacts, transaction: &Transaction, to: &Mailbox) {
+        self.server.front_end().note(Happening {
+            kind: "relay-refused",
+            component: component(session.kind),
+            peer: Some(session.peer.ip()),
+            sender: &transaction.reverse_path.to_string(),
+            recipients: &[to.to_string()],
+            result: "not a domain of this server",
+            by_stranger: true,
+            ..Happening::default()
+        });
+    }
+}
+
+/// The software component of a listener, in the log.
+fn component(kind: ListenerKind) -> &'static str {
+    match kind {
+        ListenerKind::Submission => "smtp-submission",
+        ListenerKind::Relay => "smtp-relay",
     }
 }
 
@@ -143,8 +190,29 @@ impl Sink for Incoming {
         };
         server.check_author(&letter, &structure)?;
         let from = letter.reverse_path.to_string();
+        let relayed = (session.kind == ListenerKind::Relay).then(|| {
+            let recipients: Vec<String> = letter.recipients.iter().map(ToString::to_string).collect();
+            (letter.origin.message_id.clone(), recipients)
+        });
         let ended = server.pass(letter, Arc::new(structure), stage, Waiting::Session).await;
-        match ended.map_err(Failure::internal)? {
+        let ended = ended.map_err(Failure::internal)?;
+        if let Some((message_id, recipients)) = relayed {
+            let result = match &ended {
+                Ending::Taken => "accepted".to_owned(),
+                Ending::Refused(failure) | Ending::Deferred(failure) => failure.to_string(),
+            };
+            server.front_end().note(Happening {
+                kind: "reception",
+                component: component(session.kind),
+                peer: Some(session.peer.ip()),
+                message_id: &message_id,
+                sender: &from,
+                recipients: &recipients,
+                result: &result,
+                by_stranger: ended != Ending::Taken,
+            });
+        }
+        match ended {
             Ending::Taken => {
                 tracing::info!(id, from, peer = %session.peer, "accepted");
                 server.metrics().accepted(stage);

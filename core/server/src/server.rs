@@ -13,6 +13,7 @@ use sigillo_trust::Directory;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError};
+use crate::evidence::front_end::{FrontEnd, Happening};
 use crate::index::{Index, keeper};
 use crate::metrics::Metrics;
 use crate::services::{self, Facilities};
@@ -20,6 +21,8 @@ use crate::{check, listeners, tls};
 
 /// How often what is past its time is removed.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// How long what keeps the log may take to end.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How often keys that end soon are told again.
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -35,6 +38,7 @@ pub struct Server {
     schedule: Schedule,
     metrics: Metrics,
     secret: ServerSecret,
+    front_end: FrontEnd,
 }
 
 /// Why a server did not start.
@@ -59,6 +63,8 @@ impl Server {
     pub async fn load(config: Config) -> Result<Arc<Server>, StartError> {
         let store = Store::open(&config.data_dir())?;
         let client_tls = tls::client(&config)?;
+        let name = config.hostname.clone();
+        store.write(move |tx| tx.name_server(&name)).await?;
         let facilities = Arc::new(Facilities::load(&config, store.clone())?);
         let index = facilities.index().clone();
         keeper::begin(&index, &store).await?;
@@ -71,6 +77,7 @@ impl Server {
             schedule: config.schedule(),
             metrics: Metrics::new().map_err(|error| StartError::System(error.to_string()))?,
             secret: server_secret(&store).await?,
+            front_end: FrontEnd::default(),
             engine,
             store,
             config,
@@ -88,12 +95,25 @@ impl Server {
         );
         let lists = self.facilities.revocation().cloned().map(|watch| tokio::spawn(watch.run(shutdown.clone())));
         let sweeper = tokio::spawn(self.clone().sweep(shutdown.clone()));
-        let keeper = tokio::spawn(keeper::keep(self.clone(), shutdown.clone()));
+        let index = tokio::spawn(keeper::keep(self.clone(), shutdown.clone()));
+        let keeper = tokio::spawn(self.clone().keep_evidence(shutdown.clone()));
+        let clock = tokio::spawn(self.clone().watch_clock(shutdown.clone()));
+        let (sessions_ended, no_more_events) = watch::channel(false);
+        let doors = {
+            let server = self.clone();
+            tokio::spawn(async move { server.front_end.write(server.store.clone(), no_more_events).await })
+        };
         self.clone().dispatch(shutdown).await;
         listeners::close(sessions).await;
-        sweeper.abort();
         lists.iter().for_each(tokio::task::JoinHandle::abort);
-        keeper.abort();
+        for task in [sweeper, index, clock] {
+            task.abort();
+        }
+        // What was noted is written, and a file that is being sealed is finished.
+        let _ = sessions_ended.send(true);
+        for task in [doors, keeper] {
+            let _ = tokio::time::timeout(GRACE, task).await; // what is not done then is done after the next start
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -172,6 +192,11 @@ impl Server {
         &self.config.hostname
     }
 
+    /// Takes what happens at the doors.
+    pub fn front_end(&self) -> &FrontEnd {
+        &self.front_end
+    }
+
     /// Makes unknown logins look like known ones.
     pub fn secret(&self) -> &ServerSecret {
         &self.secret
@@ -197,6 +222,15 @@ impl Server {
     /// Somebody logged in, or did not: for the log and the figures.
     pub fn note_login(&self, protocol: &str, peer: IpAddr, login: &str, problem: Option<String>) {
         self.metrics.login(protocol, problem.is_none());
+        self.front_end.note(Happening {
+            kind: "login",
+            component: protocol,
+            peer: Some(peer),
+            sender: login,
+            result: problem.as_deref().unwrap_or("accepted"),
+            by_stranger: problem.is_some(),
+            ..Happening::default()
+        });
         match problem {
             None => tracing::info!(protocol, %peer, login, "logged in"),
             Some(problem) => tracing::warn!(protocol, %peer, login, problem, "login refused"),

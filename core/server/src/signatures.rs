@@ -26,13 +26,11 @@ pub fn append(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str) -> Result<(), Sto
         tx.append_evidence(NewEvent {
             message_id: message_id(set),
             kind: KIND.to_owned(),
-            sender: String::new(),
-            recipients: Vec::new(),
-            subject: String::new(),
             related: set.submissions.iter().map(|submission| submission.id.clone()).collect(),
             details: details.map(|(name, value)| (name.to_owned(), value)).to_vec(),
             passage: passage.to_owned(),
             source: "core".to_owned(),
+            ..NewEvent::default()
         })?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! TLS of the listeners and of the connections that the server makes. One provider of algorithms, TLS 1.2 and up
 //! (PEC §5.3; the providers switched older versions off in 2019).
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -35,12 +36,16 @@ pub fn server(config: &Config) -> Result<Arc<ServerConfig>, ConfigError> {
 
 /// Roots for other servers' certificates.
 pub fn client(config: &Config) -> Result<Arc<ClientConfig>, ConfigError> {
+    client_trusting(config.delivery.tls_anchors.as_ref().map(|path| config.path(path)).as_deref())
+}
+
+/// A client that believes the roots in a file.
+pub fn client_trusting(anchors: Option<&Path>) -> Result<Arc<ClientConfig>, ConfigError> {
     let mut roots = RootCertStore::empty();
-    if let Some(path) = &config.delivery.tls_anchors {
-        let path = config.path(path);
-        for root in CertificateDer::pem_slice_iter(&read_bytes(&path)?) {
-            let root = root.map_err(|error| at(&path)(&error))?;
-            roots.add(root).map_err(|error| at(&path)(&error))?;
+    if let Some(path) = anchors {
+        for root in CertificateDer::pem_slice_iter(&read_bytes(path)?) {
+            let root = root.map_err(|error| at(path)(&error))?;
+            roots.add(root).map_err(|error| at(path)(&error))?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

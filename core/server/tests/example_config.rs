@@ -37,6 +37,9 @@ fn the_shipped_values_are_the_defaults() {
     assert!(shortest.scanners.is_empty());
     assert_eq!(shipped.log.format, shortest.log.format);
     assert_eq!(shipped.log.level, shortest.log.level);
+    let (a, b) = (&shipped.evidence, &shortest.evidence);
+    assert_eq!((a.rotate_octets, a.retention_days, &a.copies), (b.rotate_octets, b.retention_days, &b.copies));
+    assert!(b.timestamps.is_none());
     let (a, b) = (shipped.schedule(), shortest.schedule());
     assert_eq!((a.waits, a.expire), (b.waits, b.expire));
 }
@@ -63,8 +66,14 @@ fn a_mistake_is_named_with_its_place() {
     ];
     let rest = "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\n\
                 listeners: [{ protocol: relay, address: \"127.0.0.1:1\", tls: starttls }]\n";
-    for (text, want) in cases {
-        let text = if text.starts_with("scanners") { format!("{rest}{text}") } else { text.to_owned() };
+    let evidence = [
+        ("evidence: { retention-days: 914 }\n", "thirty months"),
+        ("evidence: { rotate-octets: 1 }\n", "evidence.rotate-octets"),
+        ("evidence: { timestamps: { url: u, anchors: a, username: x } }\n", "go together"),
+    ];
+    for (text, want) in cases.into_iter().chain(evidence) {
+        let added = text.starts_with("scanners") || text.starts_with("evidence");
+        let text = if added { format!("{rest}{text}") } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();
         assert!(error.contains("sigillo.yaml") && error.contains(want), "{want}: {error}");

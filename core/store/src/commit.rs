@@ -66,6 +66,8 @@ pub struct Tx<'a> {
     pub(crate) db: &'a Connection,
     pub(crate) appender: &'a mut Appender,
     pub(crate) now: Millis,
+    /// What this server is called in its records.
+    pub(crate) server: &'a mut String,
     touched: &'a mut Touched,
 }
 
@@ -91,6 +93,12 @@ impl Tx<'_> {
     #[doc(hidden)]
     pub fn execute_for_test(&mut self, statement: &str) -> Result<(), StoreError> {
         Ok(self.db.execute_batch(statement)?)
+    }
+
+    /// Gives the transaction another instant, for tests of what depends on it.
+    #[doc(hidden)]
+    pub fn set_now_for_test(&mut self, now: Millis) {
+        self.now = now;
     }
 
     pub(crate) fn touch_folder(&mut self, folder: FolderId) {
@@ -141,6 +149,7 @@ impl Store {
         }
         let shared = meta(&db, "shared_file")?.and_then(|n| n.parse().ok());
         let exclusive = lock.is_some();
+        let server = meta(&db, "server")?.unwrap_or_default();
 
         let (jobs, queue) = mpsc::channel(WAITING_MAX);
         let (folder_changes, _) = broadcast::channel(CHANGES_KEPT);
@@ -150,6 +159,7 @@ impl Store {
             appender: Appender::new(segments.clone(), shared.filter(|_| exclusive)),
             shared,
             exclusive,
+            server,
             segments: segments.clone(),
             folder_changes: folder_changes.clone(),
             queue_changed,
@@ -257,7 +267,7 @@ fn meta(db: &Connection, name: &str) -> Result<Option<String>, StoreError> {
     Ok(db.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?)
 }
 
-fn set_meta(db: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
+pub(crate) fn set_meta(db: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
     db.execute(
         "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         [name, value],
@@ -304,6 +314,7 @@ struct Committer {
     appender: Appender,
     shared: Option<u64>,
     exclusive: bool,
+    server: String,
     segments: Arc<Segments>,
     folder_changes: broadcast::Sender<FolderId>,
     queue_changed: watch::Sender<u64>,
@@ -365,7 +376,8 @@ impl Committer {
         self.run_cached("BEGIN IMMEDIATE")?;
         while let Some(job) = batch.pop_front() {
             self.run_cached("SAVEPOINT job")?;
-            let mut tx = Tx { db: &self.db, appender: &mut self.appender, now: now(), touched };
+            let (db, appender, server) = (&self.db, &mut self.appender, &mut self.server);
+            let mut tx = Tx { db, appender, now: now(), server, touched };
             let (ok, finish) = job(&mut tx);
             waiting.push(finish);
             // A full disk takes the whole transaction with it: then the savepoint is gone, and this fails.

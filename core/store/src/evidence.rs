@@ -1,21 +1,80 @@
 //! The message log ("registro"): append-only, hash-chained, part of the commit.
 //!
 //! A record is JSON with its place in the chain and the seven data of LOG-01 (PEC §2.3): unique id of the original
-//! message, instant, sender, recipients, subject, event, ids of the messages made for it. Its hash is
+//! message, instant, sender, recipients, subject, event, ids of the messages made for it; beside them what LOG-05 asks
+//! of the doors: our server, the external server, the software component, the result. Its hash is
 //! `SHA-256(previous hash ‖ record)`, the first with 32 zero octets before it, so that a record changed, dropped or
-//! moved is found and named by [`Reader::verify_evidence`].
+//! moved is found and named by [`Reader::verify_chain`].
+//!
+//! There are two chains ([`Stream`]): the message log itself, and what happens at the doors (logins, TLS, relay
+//! attempts), whose volume strangers choose. Chains are cut into files ([`sealing`]), stamped by an authority, and leave
+//! when they are past their time ([`retention`]).
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params_from_iter};
+pub mod chain;
+pub mod exported;
+pub mod legal_time;
+pub mod retention;
+pub mod sealed_file;
+pub mod sealing;
+pub mod search;
+
+use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
 
+pub use search::Search;
+
+/// How far an instant may lie behind that of the record before it without being noted as a step of the clock: batches
+/// of two processes may differ by the time that a commit takes, and a disciplined clock is slewed, not set.
+pub const CLOCK_STEP: Millis = 1000;
+/// Octets of a value by which a record is found; longer ones are found by their beginning. The longest address has 254
+/// (RFC 5321 §4.5.3.1.3), a Message-ID is on one line of at most 998 (RFC 5322 §2.1.1).
+const TERM_MAX: usize = 998;
+
+/// One of the chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// What became of messages: written in the commit that makes it true.
+    #[default]
+    MessageLog,
+    /// What happened at the doors: written soon after, and bounded in volume.
+    FrontEnd,
+}
+
+impl Stream {
+    /// Every chain.
+    pub const ALL: [Stream; 2] = [Stream::MessageLog, Stream::FrontEnd];
+
+    /// The word in names of files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Stream::MessageLog => "message-log",
+            Stream::FrontEnd => "front-end",
+        }
+    }
+
+    /// The number in the database.
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Stream::MessageLog => 1,
+            Stream::FrontEnd => 2,
+        }
+    }
+
+    pub(crate) fn from_number(number: i64) -> Result<Stream, StoreError> {
+        Stream::ALL
+            .into_iter()
+            .find(|stream| stream.number() == number)
+            .ok_or_else(|| StoreError::Damaged(format!("there is no log number {number}")))
+    }
+}
+
 /// An event to be appended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     /// LOG-01 (1): unique id of the original message.
     pub message_id: String,
@@ -29,11 +88,18 @@ pub struct NewEvent {
     pub subject: String,
     /// LOG-01 (7): ids of the messages made for it.
     pub related: Vec<String>,
-    /// Anything more, by name.
+    /// LOG-05: the system outside of the platform that took part, by name or address.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub peer: String,
+    /// LOG-05: how it ended.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub result: String,
+    /// Anything more, by name. `provider`, and `client-id` or `message-id` (the client's own), are found by
+    /// [`Search`] too.
     pub details: Vec<(String, String)>,
     /// The passage or queue entry during which it happened.
     pub passage: String,
-    /// Who says so: `core`, or the name of a plugin.
+    /// Who says so, the software component: `core`, the name of a plugin, or a service of the front end.
     pub source: String,
 }
 
@@ -44,168 +110,134 @@ pub struct Record {
     pub sequence: u64,
     /// LOG-01 (2): milliseconds since 1970, UTC.
     pub at: Millis,
+    /// LOG-05: our server.
+    #[serde(default)]
+    pub server: String,
     /// The event.
     #[serde(flatten)]
     pub event: NewEvent,
 }
 
-/// What to look for; an absent field matches everything.
-#[derive(Debug, Clone, Default)]
-pub struct Search {
-    /// Id of the original message, exactly.
-    pub message_id: Option<String>,
-    /// What happened, exactly.
-    pub kind: Option<String>,
-    /// Sender, whatever its case.
-    pub sender: Option<String>,
-    /// A recipient, whatever its case.
-    pub recipient: Option<String>,
-    /// Not before.
-    pub since: Option<Millis>,
-    /// Not after.
-    pub until: Option<Millis>,
-    /// Records at most.
-    pub limit: usize,
+/// What a record is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Id,
+    Sender,
+    Recipient,
+    Kind,
+    Provider,
+    Peer,
 }
 
-/// What a verification of the chain found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verified {
-    /// Records read.
-    pub records: u64,
-    /// Hash of the last one, in hex: keep it elsewhere to detect a cut at the end.
-    pub head: String,
-    /// The first record at fault and why.
-    pub fault: Option<Fault>,
+impl Field {
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Field::Id => 1,
+            Field::Sender => 2,
+            Field::Recipient => 3,
+            Field::Kind => 4,
+            Field::Provider => 5,
+            Field::Peer => 6,
+        }
+    }
 }
 
-/// Where the chain breaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// Sequence number of the record.
+/// A value as it is compared: ids octet for octet without angle brackets, the rest whatever its case.
+pub(crate) fn term(field: Field, value: &str) -> String {
+    let value = value.trim().trim_matches(['<', '>']);
+    let value = &value[..value.floor_char_boundary(TERM_MAX)];
+    if field == Field::Id { value.to_owned() } else { value.to_ascii_lowercase() }
+}
+
+/// Everything that a record is found by, each once.
+pub(crate) fn terms(event: &NewEvent) -> Vec<(Field, String)> {
+    let detail = |name: &'static str| event.details.iter().filter(move |(n, _)| n == name).map(|(_, value)| value);
+    let mut terms = Vec::with_capacity(4 + event.recipients.len() + event.related.len());
+    let mut add = |field, value: &str| {
+        let value = term(field, value);
+        if !value.is_empty() {
+            terms.push((field, value));
+        }
+    };
+    add(Field::Id, &event.message_id);
+    event.related.iter().chain(detail("client-id")).chain(detail("message-id")).for_each(|id| add(Field::Id, id));
+    add(Field::Sender, &event.sender);
+    event.recipients.iter().for_each(|recipient| add(Field::Recipient, recipient));
+    add(Field::Kind, &event.kind);
+    detail("provider").for_each(|provider| add(Field::Provider, provider));
+    add(Field::Peer, &event.peer);
+    terms.sort_unstable_by(|a, b| (a.0.number(), &a.1).cmp(&(b.0.number(), &b.1)));
+    terms.dedup();
+    terms
+}
+
+/// Where a chain stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The last record; 0 before the first.
     pub sequence: u64,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-fn chain(previous: &[u8], record: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(previous);
-    hash.update(record.as_bytes());
-    hash.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    /// Its instant.
+    pub at: Millis,
+    /// Its hash.
+    pub hash: [u8; 32],
 }
 
 impl Tx<'_> {
-    /// Appends an event; returns its place in the chain.
+    /// Appends an event to the message log; returns its place in the chain.
     pub fn append_evidence(&mut self, event: NewEvent) -> Result<u64, StoreError> {
-        let last: Option<(i64, Vec<u8>)> = self
-            .db
-            .prepare_cached("SELECT sequence, hash FROM evidence ORDER BY sequence DESC LIMIT 1")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let (sequence, previous) = last.map_or((1, vec![0; 32]), |(last, hash)| (last + 1, hash));
-        let record = Record { sequence: sequence as u64, at: self.now, event };
-        let text = serde_json::to_string(&record).map_err(|e| StoreError::Invalid(e.to_string()))?;
-        self.db
-            .prepare_cached(
-                "INSERT INTO evidence (sequence, at, message_id, kind, sender, record, hash)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute((
-                sequence,
-                self.now as i64,
-                &record.event.message_id,
-                &record.event.kind,
-                record.event.sender.to_ascii_lowercase(),
-                &text,
-                &chain(&previous, &text)[..],
-            ))?;
-        let mut statement =
-            self.db.prepare_cached("INSERT INTO evidence_recipients (sequence, address) VALUES (?1, ?2)")?;
-        for recipient in &record.event.recipients {
-            statement.execute((sequence, recipient.to_ascii_lowercase()))?;
+        self.append_to(Stream::MessageLog, event)
+    }
+
+    /// Appends an event to a chain; returns its place. An instant that lies behind that of the record before it is kept
+    /// as it is, after a record `clock-step` that says so.
+    pub fn append_to(&mut self, stream: Stream, event: NewEvent) -> Result<u64, StoreError> {
+        let head = self.reader().evidence_head(stream)?;
+        if head.at <= self.now.saturating_add(CLOCK_STEP) {
+            return Ok(self.append_after(stream, head, event)?.sequence);
         }
-        Ok(record.sequence)
+        let details = vec![("before".to_owned(), head.at.to_string()), ("after".to_owned(), self.now.to_string())];
+        let step = NewEvent { kind: "clock-step".into(), source: "core".into(), details, ..NewEvent::default() };
+        let head = self.append_after(stream, head, step)?;
+        Ok(self.append_after(stream, head, event)?.sequence)
+    }
+
+    fn append_after(&mut self, stream: Stream, head: Head, event: NewEvent) -> Result<Head, StoreError> {
+        let record = Record { sequence: head.sequence + 1, at: self.now, server: self.server.clone(), event };
+        let text = serde_json::to_string(&record).map_err(|e| StoreError::Invalid(e.to_string()))?;
+        let hash = chain::link(&head.hash, text.as_bytes());
+        self.db
+            .prepare_cached("INSERT INTO evidence (stream, sequence, at, record, hash) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute((stream.number(), record.sequence as i64, self.now as i64, &text, &hash[..]))?;
+        let mut statement = self.db.prepare_cached(
+            "INSERT INTO evidence_terms (stream, field, value, at, sequence) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        for (field, value) in terms(&record.event) {
+            statement.execute((stream.number(), field.number(), value, self.now as i64, record.sequence as i64))?;
+        }
+        Ok(Head { sequence: record.sequence, at: self.now, hash })
+    }
+
+    /// What this server is called in its records from now on, also in those that commands beside it write.
+    pub fn name_server(&mut self, name: &str) -> Result<(), StoreError> {
+        if self.server != name {
+            crate::commit::set_meta(self.db, "server", name)?;
+            name.clone_into(self.server);
+        }
+        Ok(())
     }
 }
 
 impl Reader<'_> {
-    /// Records that match, the oldest first.
-    pub fn search_evidence(&self, search: &Search) -> Result<Vec<Record>, StoreError> {
-        let mut statement = String::from("SELECT record FROM evidence WHERE 1 = 1");
-        let mut values: Vec<Value> = Vec::new();
-        let mut condition = |text: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                statement.push_str(text);
-                values.push(value);
-            }
-        };
-        let text = |value: &Option<String>| value.clone().map(Value::Text);
-        let lower = |value: &Option<String>| value.as_ref().map(|v| Value::Text(v.to_ascii_lowercase()));
-        let instant = |value: Option<Millis>| value.map(|v| Value::Integer(v as i64));
-        condition(" AND message_id = ?", text(&search.message_id));
-        condition(" AND kind = ?", text(&search.kind));
-        condition(" AND sender = ?", lower(&search.sender));
-        condition(
-            " AND sequence IN (SELECT sequence FROM evidence_recipients WHERE address = ?)",
-            lower(&search.recipient),
-        );
-        condition(" AND at >= ?", instant(search.since));
-        condition(" AND at <= ?", instant(search.until));
-        condition(" ORDER BY sequence LIMIT ?", Some(Value::Integer(search.limit as i64)));
-        let mut statement = self.db.prepare_cached(&statement)?;
-        let rows = statement.query_map(params_from_iter(values), |row| row.get::<_, String>(0))?;
-        rows.map(|text| {
-            let text = text?;
-            serde_json::from_str(&text).map_err(|e| StoreError::Damaged(format!("evidence record: {e}")))
-        })
-        .collect()
-    }
-
-    /// Reads the whole chain and names the first record that does not fit.
-    pub fn verify_evidence(&self) -> Result<Verified, StoreError> {
-        let mut statement = self
+    /// Where a chain stands. After all its records were removed, that is where they ended.
+    pub fn evidence_head(&self, stream: Stream) -> Result<Head, StoreError> {
+        let row = self
             .db
-            .prepare("SELECT sequence, at, message_id, kind, sender, record, hash FROM evidence ORDER BY sequence")?;
-        let mut rows = statement.query([])?;
-        let (mut previous, mut records) = (vec![0_u8; 32], 0_u64);
-        while let Some(row) = rows.next()? {
-            let sequence = row.get::<_, i64>(0)? as u64;
-            let (text, hash): (String, Vec<u8>) = (row.get(5)?, row.get(6)?);
-            let fault = |problem: &str| Verified {
-                records,
-                head: hex(&previous),
-                fault: Some(Fault { sequence, problem: problem.to_owned() }),
-            };
-            if sequence != records + 1 {
-                let missing =
-                    format!("records {} to {} are missing before it", records + 1, sequence.saturating_sub(1));
-                return Ok(fault(&missing));
-            }
-            if chain(&previous, &text)[..] != hash[..] {
-                return Ok(fault("its hash does not cover its text and the record before it: one of them was changed"));
-            }
-            let columns = (
-                row.get::<_, i64>(1)? as Millis,
-                row.get::<_, String>(2)?,
-                row.get::<_, String>(3)?,
-                row.get::<_, String>(4)?,
-            );
-            let agrees = serde_json::from_str::<Record>(&text).is_ok_and(|record| {
-                let e = &record.event;
-                record.sequence == sequence
-                    && columns == (record.at, e.message_id.clone(), e.kind.clone(), e.sender.to_ascii_lowercase())
-            });
-            if !agrees {
-                return Ok(fault("its columns do not say what its text says"));
-            }
-            previous = hash;
-            records += 1;
+            .prepare_cached("SELECT sequence, at, hash FROM evidence WHERE stream = ?1 ORDER BY sequence DESC LIMIT 1")?
+            .query_row([stream.number()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get(2)?)))
+            .optional()?;
+        match row {
+            Some((sequence, at, hash)) => Ok(Head { sequence: sequence as u64, at: at as Millis, hash }),
+            None => self.cut(stream),
         }
-        Ok(Verified { records, head: hex(&previous), fault: None })
     }
 }

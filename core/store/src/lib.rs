@@ -6,7 +6,7 @@
 //! *What it never does*: answer before the sync returned; delete content that a row still names; go on after a
 //! failed sync (see [`commit`]).
 //! *What it trusts*: its own folder, which only one server process may hold.
-//! *Standards*: RFC 3501 §2.3 (UIDs), RFC 5321 §6.1 (responsibility for accepted mail).
+//! *Standards*: RFC 3501 §2.3 (UIDs), RFC 5321 §6.1 (responsibility for accepted mail), PEC §2.3 (the message log).
 //! *When it fails*: with [`StoreError`]; after a failed commit every later write is refused until a restart.
 //!
 //! States that a crash can leave, and what opening does with each:
@@ -19,6 +19,10 @@
 //! | a write-ahead log with whole transactions | killed after the commit | SQLite applies it |
 //! | a write-ahead log with a torn transaction | killed during the commit | SQLite drops it; nobody was told 250 |
 //! | a segment file whose rows are gone | killed between commit and unlink | removed |
+//! | `registro/.*.part` | killed while a log file was written | written anew by the next sealing |
+//! | a whole log file that no row names | killed between its rename and the commit | taken as it is by the next sealing, if it continues the chain |
+//! | a row with a stamp and no `.tsr` beside the log file | killed between the commit and the rename | written from the row by the next sweep |
+//! | a log file whose records are gone | killed between the commit of their removal and the unlink | removed by the next sweep |
 #![forbid(unsafe_code)]
 
 pub mod accounts;

@@ -19,7 +19,7 @@ pub type EntryId = String;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// A submitted message that was held: the access chain must run anew when it is released.
+    /// A submitted message whose access chain must run: it was held and released, or came without a session.
     Access,
     /// The reception chain must run: the server carries this message to a domain of its own, or it was held there.
     Reception,

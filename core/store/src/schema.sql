@@ -125,24 +125,51 @@ CREATE TABLE IF NOT EXISTS steps (
 CREATE INDEX IF NOT EXISTS steps_by_passage ON steps(passage);
 CREATE INDEX IF NOT EXISTS steps_by_instant ON steps(at);
 
--- The message log: each record's hash covers the one before it.
+-- The message log (stream 1) and the log of what happens at the doors (stream 2): append-only, each record's hash covers
+-- the one before it in its stream. `record` is JSON, hashed octet for octet; `at` repeats its instant.
 CREATE TABLE IF NOT EXISTS evidence (
-    sequence   INTEGER PRIMARY KEY,
-    at         BIGINT NOT NULL,
-    message_id TEXT NOT NULL,
-    kind       TEXT NOT NULL,
-    sender     TEXT NOT NULL,
-    record     TEXT NOT NULL,
-    hash       BLOB NOT NULL
+    stream   INTEGER NOT NULL,
+    sequence BIGINT NOT NULL,
+    at       BIGINT NOT NULL,
+    record   TEXT NOT NULL,
+    hash     BLOB NOT NULL,
+    PRIMARY KEY (stream, sequence)
 );
-CREATE INDEX IF NOT EXISTS evidence_by_message_id ON evidence(message_id);
-CREATE INDEX IF NOT EXISTS evidence_by_sender ON evidence(sender);
-CREATE INDEX IF NOT EXISTS evidence_by_instant ON evidence(at);
-CREATE TABLE IF NOT EXISTS evidence_recipients (
-    sequence BIGINT NOT NULL REFERENCES evidence(sequence),
-    address  TEXT NOT NULL
+CREATE INDEX IF NOT EXISTS evidence_by_instant ON evidence(stream, at, sequence);
+-- What a record is found by. field: 1 id of a message, 2 sender, 3 recipient, 4 kind, 5 provider, 6 peer.
+CREATE TABLE IF NOT EXISTS evidence_terms (
+    stream   INTEGER NOT NULL,
+    field    INTEGER NOT NULL,
+    value    TEXT NOT NULL,
+    at       BIGINT NOT NULL,
+    sequence BIGINT NOT NULL,
+    PRIMARY KEY (stream, field, value, at, sequence)
+) WITHOUT ROWID;
+-- Sealed files, one row for each for ever: records `first` to `last`, of the period `since` to `until`. `before` is the
+-- hash before the first record, `head` that of the last one. stamp: the authority's answer as it came. removed: when
+-- the file and its records were past their time and left; then `head` is where the chain begins.
+CREATE TABLE IF NOT EXISTS evidence_files (
+    id       INTEGER PRIMARY KEY,
+    stream   INTEGER NOT NULL,
+    first    BIGINT NOT NULL,
+    last     BIGINT NOT NULL,
+    name     TEXT NOT NULL UNIQUE,
+    size     BIGINT NOT NULL,
+    sha256   BLOB NOT NULL,
+    before   BLOB NOT NULL,
+    head     BLOB NOT NULL,
+    since    BIGINT NOT NULL,
+    until    BIGINT NOT NULL,
+    sealed   BIGINT NOT NULL,
+    stamp    BLOB,
+    stamped  BIGINT,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    due      BIGINT NOT NULL DEFAULT 0,
+    problem  TEXT,
+    copied   BIGINT,
+    removed  BIGINT,
+    UNIQUE (stream, first)
 );
-CREATE INDEX IF NOT EXISTS evidence_recipients_by_address ON evidence_recipients(address);
 
 -- Messages kept from their recipients.
 CREATE TABLE IF NOT EXISTS quarantine (

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use sigillo_mail::{Mailbox, ReversePath, Rope};
-use sigillo_store::evidence::{NewEvent, Search};
+use sigillo_store::evidence::{NewEvent, Stream};
 use sigillo_store::{DomainClass, MessageId, NewEntry, Phase, Store, StoreError, Tx};
 
 fn mailbox(text: &str) -> Mailbox {
@@ -45,6 +45,7 @@ fn event(id: &str) -> NewEvent {
         details: vec![("errore".into(), "a: b\nc".into())],
         passage: "p".into(),
         source: "core".into(),
+        ..NewEvent::default()
     }
 }
 
@@ -267,54 +268,6 @@ async fn renaming_takes_the_folders_below_along() {
     assert!(!names.iter().any(|name| name == "à" || name.starts_with("à/")), "{names:?}");
 }
 
-#[tokio::test]
-async fn evidence_is_found_again_by_each_of_its_keys() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    store.write(|tx| tx.append_evidence(event("a@x"))).await.unwrap();
-    store.write(|tx| tx.append_evidence(event("b@x"))).await.unwrap();
-    let found = |search: Search| {
-        let store = store.clone();
-        async move { store.read(move |r| r.search_evidence(&search)).await.unwrap().len() }
-    };
-    let all = || Search { limit: 10, ..Search::default() };
-    assert_eq!(found(Search { message_id: Some("a@x".into()), ..all() }).await, 1);
-    assert_eq!(found(Search { sender: Some("ADA@alfa.example".into()), ..all() }).await, 2);
-    assert_eq!(found(Search { recipient: Some("bruno@BETA.example".into()), ..all() }).await, 2);
-    assert_eq!(found(Search { sender: Some("' OR 1=1 --".into()), ..all() }).await, 0);
-    assert_eq!(found(Search { until: Some(1), ..all() }).await, 0);
-}
-
-/// Attack C10: one record changed, dropped or moved is found and named.
-#[tokio::test]
-async fn tampering_with_the_log_is_found_and_named() {
-    let tamper = [
-        ("UPDATE evidence SET record = replace(record, 'ciao', 'addio') WHERE sequence = 3", 3),
-        ("UPDATE evidence SET sender = 'eva@evil.example' WHERE sequence = 4", 4),
-        ("DELETE FROM evidence WHERE sequence = 2", 3),
-        ("DELETE FROM evidence WHERE sequence = 1", 2),
-        (
-            "UPDATE evidence SET sequence = 99 WHERE sequence = 2; UPDATE evidence SET sequence = 2 WHERE sequence = 3;
-             UPDATE evidence SET sequence = 3 WHERE sequence = 99",
-            2,
-        ),
-    ];
-    for (statement, at) in tamper {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        for id in ["a", "b", "c", "d", "e"] {
-            store.write(move |tx| tx.append_evidence(event(id))).await.unwrap();
-        }
-        let good = store.read(|r| r.verify_evidence()).await.unwrap();
-        assert_eq!((good.records, &good.fault), (5, &None));
-        let db = rusqlite::Connection::open(folder.path().join("sigillo.db")).unwrap();
-        db.execute_batch("PRAGMA foreign_keys=OFF").unwrap();
-        db.execute_batch(statement).unwrap();
-        let found = store.read(|r| r.verify_evidence()).await.unwrap();
-        assert_eq!(found.fault.map(|fault| fault.sequence), Some(at), "{statement}");
-    }
-}
-
 /// Attack S3: one damaged record stops one message.
 #[tokio::test]
 async fn a_damaged_entry_is_an_error_of_that_entry_only() {
@@ -353,5 +306,6 @@ async fn a_database_that_cannot_grow_refuses_and_recovers() {
     assert!(refused > 0, "the limit never bit");
     store.write(limit("1000000")).await.unwrap();
     store.write(|tx| tx.append_evidence(event("b"))).await.unwrap();
-    assert_eq!(store.read(|r| r.verify_evidence()).await.unwrap().fault, None);
+    let report = store.read(|r| r.verify_chain(Stream::MessageLog, |_| {})).await.unwrap();
+    assert_eq!(report.findings, []);
 }

@@ -131,14 +131,7 @@ impl Anchors {
     /// The path from `certificate` to a root at an instant (milliseconds since 1970, UTC), over any of `others`:
     /// signatures, times, name constraints, extensions, and the use for S/MIME. Revocation is another question.
     pub(crate) fn path(&self, certificate: &X509Ref, others: &[X509], at: u64) -> Result<TrustedPath, Problem> {
-        let mut builder = self.roots()?;
-        let mut parameters = parameters(at / 1000, X509VerifyFlags::PARTIAL_CHAIN)?;
-        parameters.set_purpose(X509PurposeId::SMIME_SIGN)?;
-        if !self.accept_sha1 {
-            parameters.set_auth_level(LEVEL_WITHOUT_SHA1);
-        }
-        builder.set_param(&parameters)?;
-        let path = verified(&builder.build(), certificate, others)??;
+        let path = verified(&self.store_for(at, X509PurposeId::SMIME_SIGN)?, certificate, others)??;
         // RFC 5280 §4.2.1.3. S/MIME would be content with nonRepudiation alone; PEC §5.5.2 asks for this bit.
         if certificate.key_usage().is_some_and(|usage| !usage.contains(X509KeyUsage::DIGITAL_SIGNATURE)) {
             return Err(Problem::Usage);
@@ -147,6 +140,23 @@ impl Anchors {
             revocation.learn(path.get(1..).unwrap_or_default());
         }
         Ok(TrustedPath(path))
+    }
+
+    /// The path of the certificate of a timestamp authority, whose extendedKeyUsage must be timeStamping alone, and
+    /// critical (RFC 3161 §2.3).
+    pub(crate) fn check_authority(&self, certificate: &X509Ref, others: &[X509], at: u64) -> Result<(), Problem> {
+        verified(&self.store_for(at, X509PurposeId::TIMESTAMP_SIGN)?, certificate, others)?.map(drop)
+    }
+
+    fn store_for(&self, at: u64, purpose: X509PurposeId) -> Result<X509Store, Problem> {
+        let mut builder = self.roots()?;
+        let mut parameters = parameters(at / 1000, X509VerifyFlags::PARTIAL_CHAIN)?;
+        parameters.set_purpose(purpose)?;
+        if !self.accept_sha1 {
+            parameters.set_auth_level(LEVEL_WITHOUT_SHA1);
+        }
+        builder.set_param(&parameters)?;
+        Ok(builder.build())
     }
 
     /// Whether any certificate of a path, but for the anchor, is revoked.

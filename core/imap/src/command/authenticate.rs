@@ -28,6 +28,7 @@ impl Session {
         let mut account = None;
         if let Step::NeedCredential(login) = &step {
             let login = login.clone();
+            self.login_tried.clone_from(&login);
             (exchange, step, account) = self.look_up(exchange, &login).await?;
         }
         drop(exchange);
@@ -77,6 +78,7 @@ impl Session {
     async fn advance(&mut self, mut now: Authenticating, mut step: Step, out: &mut Output<'_>) -> io::Result<Next> {
         if let Step::NeedCredential(login) = &step {
             let login = login.clone();
+            self.login_tried.clone_from(&login);
             match self.look_up(now.exchange, &login).await {
                 Ok((exchange, next, account)) => {
                     now.exchange = exchange;
@@ -128,6 +130,7 @@ impl Session {
 
     fn logged_in(&mut self, account: String) -> std::borrow::Cow<'static, str> {
         tracing::info!(peer = %self.setting.peer, account = %account, "IMAP login");
+        self.backend.authenticated(&self.setting.peer, &account, true);
         self.account = account;
         self.state = State::Authenticated;
         self.login_failures = 0;
@@ -137,6 +140,7 @@ impl Session {
 
     async fn login_failed(&mut self) -> Refusal {
         tracing::info!(peer = %self.setting.peer, "IMAP login failed");
+        self.backend.authenticated(&self.setting.peer, &self.login_tried, false);
         self.login_failures += 1;
         sleep(LOGIN_FAILURE_DELAY).await;
         self.last_failure(Refusal::no(FAILED))

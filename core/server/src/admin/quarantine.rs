@@ -204,6 +204,7 @@ async fn log(
         ],
         passage: record.id.clone(),
         source: "core".into(),
+        ..NewEvent::default()
     };
     Ok(store.write(move |tx| tx.append_evidence(event.clone()).map(drop)).await?)
 }

@@ -1,107 +1,81 @@
 //! `log`: the message log.
 
-use clap::{Args, Subcommand};
+mod case;
+mod files;
+mod search;
+mod verify;
+
+use clap::Subcommand;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use sigillo_store::evidence::{Record, Search};
+use sigillo_store::evidence::{NewEvent, Stream};
 use sigillo_store::{Millis, Store};
 
-use super::{CommandError, instant, say, say_json};
+use super::CommandError;
+use crate::config::Config;
+use crate::evidence::case::operator;
 
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
   sigillo log search --id '019a5b.77@pec.alfa.example'
   sigillo log search --recipient bruno@pec.beta.example --since 2026-01-01 --until 2026-01-31 --json
-  sigillo log verify")]
+  sigillo log verify
+  sigillo log verify --files /media/copy --anchors tsa-roots.pem
+  sigillo log seal
+  sigillo log status --json
+  sigillo log export --since 2026-01-01 --until 2026-01-31 --dir /media/january
+  sigillo log case --message-id '019a5b.77@pec.alfa.example' --requester ada@pec.alfa.example \\
+      --reason 'request of 3 February, form 12' --out case.eml --send-from log@pec.alfa.example")]
 pub enum LogCommand {
     /// Print records that match everything given, the oldest first.
-    Search(SearchArguments),
-    /// Read the whole chain and name the first record that was changed, dropped or moved.
-    Verify {
+    Search(search::SearchArguments),
+    /// Check the log and its files, and name what was changed, dropped, moved or cut off.
+    Verify(verify::VerifyArguments),
+    /// Close the current files now, and have them stamped.
+    Seal {
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Print what is sealed, what is not stamped, and when the next file is due.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy sealed files of a period with their stamps to an empty folder, which proves itself.
+    Export(files::ExportArguments),
+    /// Assemble what the log says of a message or a person in one archive, for whoever may ask for it.
+    Case(case::CaseArguments),
 }
 
-#[derive(Args)]
-pub struct SearchArguments {
-    /// Unique id of the original message, without angle brackets.
-    #[arg(long)]
-    id: Option<String>,
-    /// What happened: `accepted`, `signature`, …
-    #[arg(long)]
-    kind: Option<String>,
-    /// Sender of the original message.
-    #[arg(long)]
-    sender: Option<String>,
-    /// A recipient.
-    #[arg(long)]
-    recipient: Option<String>,
-    /// From this day (2026-01-31, UTC) or instant (2026-01-31T10:00:00Z) on.
-    #[arg(long)]
-    since: Option<String>,
-    /// To the end of this day, or to this instant.
-    #[arg(long)]
-    until: Option<String>,
-    /// Records at most.
-    #[arg(long, default_value_t = 1000)]
-    limit: usize,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-pub async fn log(store: &Store, command: LogCommand) -> Result<(), CommandError> {
+pub async fn log(config: &Config, store: &Store, command: LogCommand) -> Result<(), CommandError> {
     match command {
-        LogCommand::Search(arguments) => search(store, arguments).await,
-        LogCommand::Verify { json } => {
-            let verified = store.read(|r| r.verify_evidence()).await?;
-            if json {
-                say_json(&verified)?;
-            } else {
-                match &verified.fault {
-                    None => say(&format!(
-                        "{} records, the chain is whole; its head is {}",
-                        verified.records, verified.head
-                    ))?,
-                    Some(fault) => say(&format!("record {} is at fault: {}", fault.sequence, fault.problem))?,
-                }
-            }
-            if verified.fault.is_some() { Err(CommandError::Found) } else { Ok(()) }
-        }
+        LogCommand::Search(arguments) => search::search(store, arguments).await,
+        LogCommand::Verify(arguments) => verify::verify(config, store, arguments).await,
+        LogCommand::Seal { json } => files::seal(config, store, json).await,
+        LogCommand::Status { json } => files::status(store, json).await,
+        LogCommand::Export(arguments) => files::export(config, store, arguments).await,
+        LogCommand::Case(arguments) => case::case(config, store, arguments).await,
     }
 }
 
-async fn search(store: &Store, arguments: SearchArguments) -> Result<(), CommandError> {
-    let search = Search {
-        message_id: arguments.id.map(|id| id.trim_matches(['<', '>']).to_owned()),
-        kind: arguments.kind,
-        sender: arguments.sender,
-        recipient: arguments.recipient,
-        since: arguments.since.map(|text| when(&text, false)).transpose()?,
-        until: arguments.until.map(|text| when(&text, true)).transpose()?,
-        limit: arguments.limit,
+/// LOG-23: who looks into the log is in the log.
+async fn note_access(store: &Store, what: &str, terms: String) -> Result<(), CommandError> {
+    let who = operator();
+    let event = NewEvent {
+        kind: "log-access".into(),
+        sender: who.name.clone(),
+        result: what.to_owned(),
+        details: [who.details(), vec![("terms".to_owned(), terms)]].concat(),
+        source: "operator".into(),
+        ..NewEvent::default()
     };
-    let records = store.read(move |r| r.search_evidence(&search)).await?;
-    if arguments.json {
-        return say_json(&records);
-    }
-    records.iter().try_for_each(print)
+    store.write(move |tx| tx.append_to(Stream::FrontEnd, event)).await?;
+    Ok(())
 }
 
-fn print(record: &Record) -> Result<(), CommandError> {
-    let event = &record.event;
-    say(&format!("{:>6}  {}  {:<18} {}", record.sequence, instant(record.at), event.kind, event.message_id))?;
-    say(&format!("        from {} to {}", event.sender, event.recipients.join(", ")))?;
-    say(&format!("        subject {:?}  by {}", event.subject, event.source))?;
-    if !event.related.is_empty() {
-        say(&format!("        related {}", event.related.join(", ")))?;
-    }
-    event.details.iter().try_for_each(|(name, value)| say(&format!("        {name}: {value:?}")))
-}
-
-/// A day or an instant; a day at the end of a period is meant whole.
+/// A day or an instant; a day at the end of a period is meant whole. Days are legal days.
 pub(super) fn when(text: &str, end: bool) -> Result<Millis, CommandError> {
     let bad = || {
         CommandError::Usage(format!(
@@ -112,7 +86,23 @@ pub(super) fn when(text: &str, end: bool) -> Result<Millis, CommandError> {
         return Ok(at.as_millisecond().max(0) as Millis);
     }
     let day: Date = text.parse().map_err(|_| bad())?;
-    let day = if end { day.tomorrow().map_err(|_| bad())? } else { day };
-    let at = day.to_zoned(TimeZone::UTC).map_err(|_| bad())?.timestamp().as_millisecond();
-    Ok((at - i64::from(end)).max(0) as Millis)
+    let noon = day.at(12, 0, 0, 0).to_zoned(TimeZone::UTC).map_err(|_| bad())?.timestamp().as_millisecond();
+    let (begin, behind) = sigillo_store::evidence::legal_time::day(noon.max(0) as Millis);
+    Ok(if end { behind - 1 } else { begin })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attack S9: a day in a search is a legal day, however long it is.
+    #[test]
+    fn days_are_legal_days() {
+        let at = |text: &str| when(text, false).unwrap();
+        assert_eq!(at("2026-01-31"), at("2026-01-30T23:00:00Z"));
+        assert_eq!(when("2026-01-31", true).unwrap(), at("2026-01-31T22:59:59.999Z"));
+        assert_eq!(when("2026-10-25", true).unwrap() - at("2026-10-25"), 25 * 3_600_000 - 1);
+        assert_eq!(when("2026-03-29", true).unwrap() - at("2026-03-29"), 23 * 3_600_000 - 1);
+        assert!(matches!(when("yesterday", false), Err(CommandError::Usage(_))));
+    }
 }

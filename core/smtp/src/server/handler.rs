@@ -1,11 +1,13 @@
 //! What the session asks of the rest of the server.
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use sigillo_auth::{Credential, SaslError};
 use sigillo_mail::{Failure, Mailbox, ReversePath};
 
-use crate::facts::{SessionFacts, Transaction};
+use crate::facts::{ListenerKind, SessionFacts, TlsFacts, Transaction};
 use crate::syntax::MailParameters;
 
 /// Answers for everything that is not protocol. A [`Failure`] becomes the reply (`From<&Failure> for Reply`); its
@@ -22,6 +24,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// An authentication ended: for the log, and for whoever counts failures.
     fn authenticated(&self, _session: &SessionFacts, _login: &str, _outcome: Result<(), SaslError>) {}
+
+    /// A TLS handshake ended: for the log.
+    fn encrypted(&self, _peer: SocketAddr, _kind: ListenerKind, _outcome: Result<&TlsFacts, &std::io::Error>) {}
 
     /// May this client send as `reverse_path`?
     async fn mail(

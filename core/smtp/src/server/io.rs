@@ -59,7 +59,9 @@ pub async fn serve<S, H>(
     let mut stream = Stream::Plain(socket);
     let mut tls = None;
     if options.implicit {
-        match handshake(&mut stream, &options).await {
+        let outcome = handshake(&mut stream, &options).await;
+        handler.encrypted(peer, options.kind, outcome.as_ref());
+        match outcome {
             Ok(facts) => tls = Some(facts),
             Err(error) => {
                 tracing::debug!(session = id, %peer, %error, "TLS handshake failed");
@@ -124,8 +126,9 @@ where
                 }
                 Event::StartTls => {
                     self.flush().await?;
-                    let facts = handshake(&mut self.stream, &self.options).await?;
-                    self.session.tls_started(facts);
+                    let outcome = handshake(&mut self.stream, &self.options).await;
+                    self.handler.encrypted(self.session.facts().peer, self.options.kind, outcome.as_ref());
+                    self.session.tls_started(outcome?);
                     deadline = self.deadline();
                 }
                 event => {
