@@ -54,13 +54,13 @@ async fn commands_stand_in_the_manifest_and_in_the_component_or_in_neither() {
         [&text[..start], &text[end..]].concat()
     };
     let with = |text: &str| format!("{text}commands: {{ look: {{ description: Looks. }} }}\n");
-    let cases: [(&str, &dyn Fn(&str) -> String); 2] = [("answers", &without), ("null", &with)];
-    for (guest, change) in cases {
+    for guest in ["answers", "null"] {
         let folder = tempfile::tempdir().unwrap();
         let (wasm, yaml) = (format!("{guest}.wasm"), format!("{guest}.plugin.yaml"));
         std::fs::copy(guests().join(&wasm), folder.path().join(wasm)).unwrap();
         let manifest = std::fs::read_to_string(guests().join(&yaml)).unwrap();
-        std::fs::write(folder.path().join(yaml), change(&manifest)).unwrap();
+        let changed = if guest == "answers" { without(&manifest) } else { with(&manifest) };
+        std::fs::write(folder.path().join(yaml), changed).unwrap();
         let Err(wrong) = Commands::load(host(), folder.path(), guest) else { panic!("{guest} loaded") };
         assert_eq!(wrong[0].code, "E509", "{}", wrong[0]);
     }

@@ -1,4 +1,5 @@
 //! The message log seen from outside: found again, sealed in files, tampered with, removed in time.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
