@@ -196,6 +196,23 @@ async fn the_operator_s_own_file_is_believed_as_it_stands() {
 }
 
 #[test]
+fn credentials_in_the_source_are_refused_and_not_repeated() {
+    for source in [
+        "https://name:hush@a.example/b",
+        "https://hush@a.example",
+        "https://name:hush@a.example?b",
+        "ldaps://name:hush@a.example/o=b",
+        "ldap://name:hush@[::1]:389",
+        "ftp://name:hush@a.example/b",
+    ] {
+        let trust = format!("  index: {{ source: \"{source}\", signed: false }}\n");
+        let said = House::new(&trust).config().err().unwrap_or_default();
+        assert!(said.contains("trust.index.source has a name or password before '@'"), "{source}: {said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
 fn contradictions_are_named() {
     for (trust, words) in [
         ("  directory: a\n  index: { source: a, signed: false }\n", "directory and index are two sources"),

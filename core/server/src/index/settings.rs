@@ -19,7 +19,7 @@ const SHRINK_PERCENT: u8 = 10;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IndexSettings {
-    /// A file, `https://…`, `ldaps://HOST[:PORT][/BASE]` or `ldap://…`.
+    /// A file, `https://…`, `ldaps://HOST[:PORT][/BASE]` or `ldap://…`; without a name and password.
     pub source: String,
     /// Time between two fetches.
     #[serde(default = "daily", deserialize_with = "duration")]
@@ -149,6 +149,13 @@ pub struct Ldap {
 impl Source {
     /// Reads a `source`; paths are taken as they stand.
     pub fn parse(text: &str) -> Result<Source, String> {
+        let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+        if authority.is_some_and(|authority| authority.contains('@')) {
+            // The source stands in logs and in the evidence; for the same reason it is not repeated here.
+            return Err("has a name or password before '@': it would stand in logs. Wants SCHEME://HOST[:PORT]/…; \
+                        client-certificate and client-key say who asks"
+                .into());
+        }
         match text.split_once("://") {
             None if text.is_empty() => Err("is empty".into()),
             None => Ok(Source::File(text.into())),
@@ -267,5 +274,6 @@ mod tests {
         {
             assert!(Source::parse(text).is_err(), "{text}");
         }
+        assert_eq!(Source::parse("https://x.example/a@b"), Ok(Source::Https("https://x.example/a@b".into())));
     }
 }
