@@ -99,6 +99,33 @@ fn the_pec_policy_runs_the_plugin_for_certified_mail_only() {
     assert!(policy.chain(Stage::Stored, Facts::new().set("domain.class", "certified")).is_none());
 }
 
+/// Two files, one set of rules: what the one says of `pec`, the other says too.
+#[test]
+fn the_pec_policy_with_a_scanner_is_the_other_with_a_step_before() {
+    let (plain, scanned) = (shipped("pec-provider.yaml"), shipped("pec-provider-antivirus.yaml"));
+    let mut config = scanned.plugins["pec"].config.clone();
+    let check = config.as_object_mut().unwrap().remove("virus-check");
+    assert_eq!(check.unwrap(), "antivirus", "the plugin whose verdict is needed");
+    assert_eq!(config, plain.plugins["pec"].config);
+    assert_eq!(scanned.plugins["pec"].grants, plain.plugins["pec"].grants);
+    assert_eq!(scanned.plugins["antivirus"].config["on-infected"], "annotate");
+    assert_eq!(scanned.chains.len(), plain.chains.len());
+    for (chain, other) in scanned.chains.iter().zip(&plain.chains) {
+        let mut steps = chain.steps.clone();
+        if [Stage::Access, Stage::Reception].contains(&chain.stage) {
+            let scan = steps.remove(0);
+            assert_eq!((scan.plugin.as_str(), scan.on_failure, scan.advisory), ("antivirus", OnFailure::Defer, false));
+        }
+        for (step, other) in steps.iter_mut().zip(&other.steps) {
+            step.position = other.position;
+        }
+        assert_eq!(
+            (&chain.name, chain.stage, &chain.when, &steps),
+            (&other.name, other.stage, &other.when, &other.steps)
+        );
+    }
+}
+
 #[test]
 fn a_policy_has_its_values() {
     let text = "apiVersion: sigillo/v1
