@@ -19,9 +19,9 @@ pub use scanners::{ScannerConfig, ScannerProtocol};
 /// Largest message by default, octets (QUO-06: 100 MB in every offer).
 pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
 
-/// Days in quarantine by default: the 30 months that the rules ask for infected messages (AV-04, PEC §2.2.4), whichever
-/// months they are.
-pub const QUARANTINE_DAYS: u64 = 913;
+/// Days in quarantine by default: the 30 months that the rules ask for infected messages (AV-04, PEC §2.2.4), the
+/// longest there are (July 2026 to January 2029).
+pub const QUARANTINE_DAYS: u64 = 915;
 /// Most days: a century.
 const QUARANTINE_DAYS_MAX: u64 = 36_525;
 
@@ -319,6 +319,16 @@ impl Config {
             return Err("limits: sessions and dispatch must be at least 1".into());
         }
         Ok(())
+    }
+
+    /// What a server with certified domains must keep to besides: infected messages stay thirty months (PEC §2.2.4).
+    pub fn check_certified(&self) -> Result<(), ConfigError> {
+        match self.limits.quarantine_days {
+            days if days < QUARANTINE_DAYS => Err(ConfigError(format!(
+                "limits.quarantine-days: {days}, but infected certified mail is kept 30 months: {QUARANTINE_DAYS} or more"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// A path of the file, relative to its folder.

@@ -62,6 +62,9 @@ impl Server {
     /// Loads everything that the configuration names.
     pub async fn load(config: Config) -> Result<Arc<Server>, StartError> {
         let store = Store::open(&config.data_dir())?;
+        if store.look(|r| r.domains())?.iter().any(|domain| domain.class == DomainClass::Certified) {
+            config.check_certified()?;
+        }
         let client_tls = tls::client(&config)?;
         let name = config.hostname.clone();
         store.write(move |tx| tx.name_server(&name)).await?;

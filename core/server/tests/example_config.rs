@@ -45,6 +45,15 @@ fn the_shipped_values_are_the_defaults() {
 }
 
 #[test]
+fn certified_mail_stays_thirty_months_in_quarantine() {
+    let mut config = shipped();
+    assert!(config.check_certified().is_ok());
+    config.limits.quarantine_days = 914;
+    let problem = config.check_certified().unwrap_err().to_string();
+    assert!(problem.contains("quarantine-days") && problem.contains("915"), "{problem}");
+}
+
+#[test]
 fn a_mistake_is_named_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sigillo.yaml");

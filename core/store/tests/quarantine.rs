@@ -74,9 +74,9 @@ async fn a_message_leaves_when_its_days_are_over_and_never_earlier() {
     let store = with(folder.path(), &[("old", "antivirus", "x"), ("young", "antivirus", "x")]).await;
     let now = sigillo_store::commit::now();
     // A minute on either side of the border: the test may take its time.
-    sql(folder.path(), &format!("UPDATE quarantine SET created = {} WHERE id = 'old'", now - 913 * DAY - 60_000));
-    sql(folder.path(), &format!("UPDATE quarantine SET created = {} WHERE id = 'young'", now - 913 * DAY + 600_000));
-    assert_eq!(store.write(|tx| tx.sweep_quarantine(913)).await.unwrap(), 1);
+    sql(folder.path(), &format!("UPDATE quarantine SET created = {} WHERE id = 'old'", now - 915 * DAY - 60_000));
+    sql(folder.path(), &format!("UPDATE quarantine SET created = {} WHERE id = 'young'", now - 915 * DAY + 600_000));
+    assert_eq!(store.write(|tx| tx.sweep_quarantine(915)).await.unwrap(), 1);
     assert_eq!(ids(&store, all()).await, [Ok("young".to_owned())]);
     // Its content is still there, and goes with it.
     assert!(store.read(|r| r.quarantined_message("young")).await.is_ok());

@@ -4,7 +4,8 @@
 //! | user | formal checks | virus | what happens |
 //! |---|---|---|---|
 //! | is not the sender | – | – | refused in the session, nothing is issued |
-//! | is the sender | fail | – | non-acceptance notice to the sender, the original goes nowhere |
+//! | is the sender | fail | none | non-acceptance notice to the sender, the original goes nowhere |
+//! | is the sender | fail | found | the same notice; the original is kept from its recipients |
 //! | is the sender | hold | found | non-acceptance notice for a virus to the sender, the original is kept from its recipients |
 //! | is the sender | hold | none | acceptance receipt to the sender, transport envelope to every recipient |
 //!
@@ -53,7 +54,7 @@ pub fn run(step: &Step, transaction: &Transaction) -> Result<Verdict, Failure> {
             Some(threat) => virus::refuse(step, &valid, threat),
             None => Accepted::new(step, &valid)?.commit(step, &valid),
         },
-        Err(refused) => refuse(step, &refused),
+        Err(refused) => refuse(step, &refused, scan.threat()),
     }
 }
 
@@ -91,7 +92,8 @@ impl Accepted {
 }
 
 /// PEC §3.1.2: the sender learns why in a signed notice; nothing is sent on, and the notice never has the original.
-fn refuse(step: &Step, refused: &Refused) -> Result<Verdict, Failure> {
+/// With a virus in it it is kept all the same: whoever finds one keeps the message (PEC §2.2.4).
+fn refuse(step: &Step, refused: &Refused, threat: Option<&str>) -> Result<Verdict, Failure> {
     let original = &refused.original;
     let reasons: Vec<String> = refused.exceptions.iter().map(ToString::to_string).collect();
     let reasons = reasons.join(", ");
@@ -106,6 +108,10 @@ fn refuse(step: &Step, refused: &Refused) -> Result<Verdict, Failure> {
         .detail("checks", "formal=no")
         .detail("treatment", "refuse")
         .detail("error", &reasons)
+        .detail("virus", threat.unwrap_or_default())
         .append(step)?;
-    Ok(Verdict::Discard(format!("not accepted: {reasons}")))
+    Ok(match threat {
+        Some(threat) => Verdict::Quarantine(format!("virus: {threat}")),
+        None => Verdict::Discard(format!("not accepted: {reasons}")),
+    })
 }

@@ -17,7 +17,7 @@ use crate::host::Failure;
 use crate::step::Step;
 
 /// How long seen messages are remembered, days: 30 months, as long as the message log can tell of them (PEC §2.3).
-pub const SEEN_DAYS: u32 = 913;
+pub const SEEN_DAYS: u32 = 915;
 
 /// How far a message has come towards one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

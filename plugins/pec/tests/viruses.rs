@@ -54,6 +54,8 @@ fn an_infected_original_is_not_accepted() {
     let wrong = String::from_utf8(ORIGINAL.to_vec()).unwrap().replacen("Date: ", "Bcc: x@y.example\r\nDate: ", 1);
     let done = world.access(&world.alfa, "ada@alfa.example", "ada@alfa.example", &TO, wrong.as_bytes());
     assert_eq!(done.kinds(), ["non-acceptance"]);
+    // And kept as well: whoever finds a virus keeps the message (PEC §2.2.4).
+    assert_kept(&done);
 }
 
 #[test]
