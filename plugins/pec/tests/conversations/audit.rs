@@ -30,6 +30,7 @@ pub fn audit(network: &Network) {
             audit.accepted(name, &Filed::read(envelope).data.unwrap());
         }
         audit.taken_in_charge(name);
+        audit.deadlines(name);
     }
     audit.mailboxes();
     audit.one_original();
@@ -93,6 +94,26 @@ impl Audit<'_> {
                 let copies = self.has(recipient, &["posta-certificata"], id).len();
                 assert_eq!(copies, delivered, "copies of {id} in the mailbox of {recipient}");
             }
+        }
+    }
+
+    /// A notice of a deadline says that nothing was heard: nothing had been.
+    fn deadlines(&self, name: &str) {
+        let events = &self.network.books[name].events;
+        for (index, notice) in events.iter().enumerate() {
+            let silent_about: &[&str] = match notice.kind.word() {
+                "timeout-warning" => &["presa-in-carico", "avvenuta-consegna", "errore-consegna", "rilevazione-virus"],
+                "timeout" => &["avvenuta-consegna", "errore-consegna", "rilevazione-virus"],
+                _ => continue,
+            };
+            let heard = events[..index].iter().find(|event| {
+                let word = event.details.iter().find(|(detail, _)| detail == "receipt").map(|(_, word)| word.as_str());
+                event.kind.word() == "receipt-received"
+                    && event.message_id == notice.message_id
+                    && word.is_some_and(|word| silent_about.contains(&word))
+                    && event.recipients.iter().any(|recipient| notice.recipients.contains(recipient))
+            });
+            assert!(heard.is_none(), "a {} after {heard:?}", notice.kind.word());
         }
     }
 
