@@ -2,7 +2,8 @@
 //!
 //! A client of three operations: bind, search, unbind (RFC 4511 §4.2, §4.3, §4.5) with simple paging (RFC 2696). It is
 //! ours because the server on the other side is not: every length is bounded before it is believed and nothing is
-//! parsed by recursion, so that no reply can exhaust memory or stack. No filter or name is ever built from data.
+//! parsed by recursion, so that no reply can exhaust memory or stack (core/decisions/0007). No filter or name is ever
+//! built from data.
 
 use std::time::Duration;
 
