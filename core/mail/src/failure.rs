@@ -86,6 +86,9 @@ pub struct Failure {
     pub permanence: Permanence,
     /// The class digit agrees with `permanence`.
     pub code: EnhancedCode,
+    /// The reply code that whoever refuses chose (RFC 5321 §4.2.3), of the class of `permanence`; none if it follows
+    /// from `code`.
+    pub reply: Option<u16>,
     /// What the peer may read: one line, no internals.
     pub words: String,
     /// What only the log may show.
@@ -95,12 +98,12 @@ pub struct Failure {
 impl Failure {
     /// A failure for good.
     pub fn permanent(code: EnhancedCode, words: impl Into<String>) -> Failure {
-        Failure { permanence: Permanence::Permanent, code, words: words.into(), detail: None }
+        Failure { permanence: Permanence::Permanent, code, reply: None, words: words.into(), detail: None }
     }
 
     /// A failure for now.
     pub fn transient(code: EnhancedCode, words: impl Into<String>) -> Failure {
-        Failure { permanence: Permanence::Transient, code, words: words.into(), detail: None }
+        Failure { permanence: Permanence::Transient, code, reply: None, words: words.into(), detail: None }
     }
 
     /// Our own fault, for now: the words say nothing of it, the log all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sigillo_mail::structure::Structure;
-use sigillo_mail::{EnhancedCode, Rope};
+use sigillo_mail::{EnhancedCode, Failure, Rope};
 
 use crate::changes::ChangeSet;
 
@@ -19,6 +19,14 @@ pub struct Reply {
     pub enhanced: EnhancedCode,
     /// One line.
     pub text: String,
+}
+
+/// With the code that the plugin chose.
+impl From<&Reply> for Failure {
+    fn from(reply: &Reply) -> Failure {
+        let failure = if reply.code / 100 == 4 { Failure::transient } else { Failure::permanent };
+        Failure { reply: Some(reply.code), ..failure(reply.enhanced, reply.text.clone()) }
+    }
 }
 
 /// What follows for the message.

@@ -75,6 +75,17 @@ mod tests {
     const NONE: Allowed = Allowed { accept: false, discard: false };
 
     #[test]
+    fn a_reply_keeps_its_code_as_a_failure() {
+        for (reply, permanent) in [(later(), false), (never(), true)] {
+            let failure = sigillo_mail::Failure::from(&reply);
+            assert_eq!(
+                (failure.reply, failure.code, failure.is_permanent()),
+                (Some(reply.code), reply.enhanced, permanent)
+            );
+        }
+    }
+
+    #[test]
     fn what_the_policy_does_not_grant_is_a_failure() {
         assert_eq!(judge(Verdict::Accept, Stage::Access, ALL), Ok(Outcome::Accept));
         assert!(judge(Verdict::Accept, Stage::Access, NONE).is_err());

@@ -65,7 +65,7 @@ impl Server {
         let Work { entry, letter, structure } = work;
         match &run.outcome {
             Outcome::Defer(reply) => {
-                let failure = Failure::transient(reply.enhanced, reply.text.clone());
+                let failure = Failure::from(reply);
                 let now = sigillo_store::commit::now();
                 if now < entry.expires {
                     return self.retry_or_give_up(entry, recipient, letter, structure, failure, None).await;
@@ -282,11 +282,11 @@ impl Filing {
             }
             Outcome::Reject(reply) => {
                 apply::record(tx, &run, &letter.id)?;
-                return Ok(Filed::Failed(Failure::permanent(reply.enhanced, reply.text.clone())));
+                return Ok(Filed::Failed(reply.into()));
             }
             Outcome::Defer(reply) => {
                 apply::record(tx, &run, &letter.id)?;
-                return Ok(Filed::Failed(Failure::transient(reply.enhanced, reply.text.clone())));
+                return Ok(Filed::Failed(reply.into()));
             }
         }
         Ok(Filed::Done)

@@ -126,7 +126,7 @@ impl Commit {
         let letter = self.letter.as_ref();
         if let Outcome::Defer(reply) = &run.outcome {
             apply::record(tx, run, &letter.id)?;
-            return Ok(Ending::Deferred(Failure::transient(reply.enhanced, reply.text.clone())));
+            return Ok(Ending::Deferred(reply.into()));
         }
         if let Waiting::Queue(phase) = self.waiting {
             tx.take_entry(&letter.id, phase)?;
@@ -161,7 +161,7 @@ impl Commit {
                 apply::log_event(tx, "held", letter, recipients(), &[("reason", reason.clone())])?;
             }
             Outcome::Reject(reply) => {
-                let failure = Failure::permanent(reply.enhanced, reply.text.clone());
+                let failure = Failure::from(reply);
                 self.refuse(tx, run, &failure)?;
                 return Ok(Ending::Refused(failure));
             }

@@ -188,7 +188,8 @@ impl From<&Failure> for Reply {
     fn from(failure: &Failure) -> Reply {
         let permanent = failure.permanence == Permanence::Permanent;
         let EnhancedCode(_, subject, detail) = failure.code;
-        let code = match (permanent, subject, detail) {
+        let class = if permanent { 5 } else { 4 };
+        let derived = match (permanent, subject, detail) {
             // Mailbox full, message too big: RFC 5321 §4.2.3, 552 and 452.
             (true, 2, 2 | 3) | (true, 3, 4) => 552,
             (false, 2, 2) | (false, 3, 1 | 4) => 452,
@@ -200,8 +201,9 @@ impl From<&Failure> for Reply {
             (false, 1 | 2 | 7, _) => 450,
             (false, ..) => 451,
         };
+        let code = failure.reply.filter(|code| code / 100 == class).unwrap_or(derived);
         // RFC 2034 §4: the class agrees with the first digit of the code.
-        let enhanced = EnhancedCode(if permanent { 5 } else { 4 }, subject, detail);
+        let enhanced = EnhancedCode(class as u8, subject, detail);
         Reply { code, enhanced: Some(enhanced), text: line(&failure.words).into() }
     }
 }
@@ -244,6 +246,24 @@ mod tests {
         assert_eq!(Reply::from(&Failure::internal("disk on fire")).code, 451);
         let long = Failure::permanent(EnhancedCode::REFUSED, "x".repeat(5000));
         assert!(wire(&Reply::from(&long)).len() <= 512);
+    }
+
+    #[test]
+    fn a_chosen_code_is_kept_if_it_is_of_the_class() {
+        let refused = Failure::permanent(EnhancedCode::REFUSED, "x");
+        let later = Failure::transient(EnhancedCode(4, 7, 5), "x");
+        for (failure, chosen, code) in [
+            (&refused, None, 550),
+            (&refused, Some(554), 554),
+            (&refused, Some(451), 550),
+            (&refused, Some(5540), 550),
+            (&later, None, 450),
+            (&later, Some(451), 451),
+            (&later, Some(250), 450),
+        ] {
+            let reply = Reply::from(&Failure { reply: chosen, ..failure.clone() });
+            assert_eq!(reply.code, code, "{failure} {chosen:?}");
+        }
     }
 
     #[test]

@@ -39,13 +39,13 @@ chains:
 # Who sends, which plugin, what its step says, and what the sender is answered: 250 and where the message is then, or
 # the reply and a word of its text.
 CASES = [
-    ("traps-reject", "traps", "on-failure: reject", 550, ""),
+    ("traps-reject", "traps", "on-failure: reject", 554, ""),
     ("traps-defer", "traps", "on-failure: defer", 451, ""),
     ("traps-skip", "traps", "on-failure: skip, advisory: true", 250, "delivered"),
     ("traps-hold", "traps", "on-failure: hold", 250, "kept"),
     ("spins", "spins-forever", "on-failure: defer, limits: { cpu: 200ms }", 451, ""),
     ("eats", "eats-memory", "on-failure: quarantine, limits: { memory: 16MiB }", 250, "kept"),
-    ("floods", "floods-host-calls", "on-failure: reject, limits: { host-calls: 1000 }", 550, ""),
+    ("floods", "floods-host-calls", "on-failure: reject, limits: { host-calls: 1000 }", 554, ""),
     ("forger", "forges-a-reply", "on-failure: defer", 451, ""),
     ("header-forger", "forges-a-header", "on-failure: defer", 550, "invalid"),
     ("asker", "asks-ungranted", "on-failure: defer", 550, "Denied"),

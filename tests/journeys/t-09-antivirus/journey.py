@@ -183,7 +183,7 @@ def nothing_passes_unscanned(gamma, clamd):
 
 def what_cannot_be_scanned_is_refused_with_a_reason(gamma):
     code, text = gamma.answer(letter(gamma, text=("z" * 76 + "\r\n") * (SIZE_MAX // 78 + 1)))
-    harness.equal((code, "cannot be scanned" in text and str(SIZE_MAX) in text), (550, True), f"too large for the scanner: {code} {text}")
+    harness.equal((code, "cannot be scanned" in text and str(SIZE_MAX) in text), (554, True), f"too large for the scanner: {code} {text}")
 
 
 def other_scanners(gamma, clamd, icap):
@@ -194,7 +194,7 @@ def other_scanners(gamma, clamd, icap):
     harness.equal(gamma.answer(content)[0], 250, "c-icap: a clean message is taken")
     delivered(gamma, content)
     code, text = gamma.answer(letter(gamma, text=scanners.VIRUS + "\r\n"))
-    harness.equal((code, scanners.NAME in text), (550, True), f"c-icap: an infected one is refused: {text}")
+    harness.equal((code, scanners.NAME in text), (554, True), f"c-icap: an infected one is refused: {text}")
     big = letter(gamma, text=("z" * 76 + "\r\n") * 100_000)
     harness.equal(gamma.answer(big)[0], 250, "c-icap: a message of 8 MB is taken")
     clamd.stop()
