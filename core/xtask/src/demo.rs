@@ -66,7 +66,7 @@ fn install_plugins(folder: &Path) -> Result<(), Problem> {
     run::folder(folder)?;
     let built = run::target().join("plugins");
     let entries = std::fs::read_dir(&built).map_err(|_| Problem("no plugins are built: cargo xtask guests".into()))?;
-    for entry in entries.filter_map(Result::ok) {
+    for entry in entries.filter_map(Result::ok).filter(|entry| entry.path().is_file()) {
         let to = folder.join(entry.file_name());
         std::fs::copy(entry.path(), &to).map_err(|error| Problem::at(to.display(), error))?;
     }

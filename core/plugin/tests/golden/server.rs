@@ -280,6 +280,6 @@ fn plugins() -> PathBuf {
 /// One host for all servers; compiled components are kept between runs.
 fn host() -> Arc<Host> {
     static HOST: OnceLock<Arc<Host>> = OnceLock::new();
-    let cache_dir = plugins().join("compiled");
+    let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     HOST.get_or_init(|| Host::new(HostOptions { concurrency: 16, ..HostOptions::new(cache_dir) }).unwrap()).clone()
 }
