@@ -10,12 +10,14 @@ mod evidence;
 mod mailboxes;
 mod message;
 mod passage;
+mod registro;
 mod scan;
 mod settings;
 mod signer;
 mod state;
 mod submit;
 mod timers;
+mod timestamps;
 mod verifier;
 
 use std::io;

@@ -38,4 +38,4 @@ pub use host::{Host, HostError, HostOptions};
 pub use load::manifests;
 pub use passage::{Arrival, Passage};
 pub use run::{ChainRun, Outcome, Reply, StepRecord};
-pub use services::{Level, MailboxStatus, ScanReport, ServiceError, Services, Signed};
+pub use services::{Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed};

@@ -39,6 +39,10 @@ pub const SIGNATURES_PER_STEP_MAX: u32 = 4096;
 /// Scans of one step that are under way at once, as the contract says: each holds a connection and some pieces of
 /// content.
 pub const SCANS_AT_ONCE_MAX: usize = 8;
+/// Time stamps of one step, as the contract says: each is an exchange with an authority, which may want money for it.
+pub const STAMPS_PER_STEP_MAX: u32 = 64;
+/// Log files that `registro.files` returns at most, as the contract says.
+pub const LOG_FILES_MAX: u32 = 1000;
 /// Octets of a key of `state`, `timers` and `submit`, as the contract says.
 pub const KEY_MAX: usize = 512;
 /// Octets of a value of `state` or the payload of a timer, as the contract says.

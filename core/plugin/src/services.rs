@@ -78,6 +78,31 @@ pub struct ScanReport {
     pub signatures: Option<String>,
 }
 
+/// A sealed file of the message log. Instants are milliseconds since 1970, UTC.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogFile {
+    /// Its name.
+    pub name: String,
+    /// The word for its log.
+    pub log: &'static str,
+    /// Octets.
+    pub size: u64,
+    /// Of the whole file.
+    pub sha256: [u8; 32],
+    /// Its first record.
+    pub first: u64,
+    /// Its last record.
+    pub last: u64,
+    /// Begin of its period.
+    pub since: u64,
+    /// End of its period.
+    pub until: u64,
+    /// When it was closed.
+    pub closed: u64,
+    /// When it was stamped.
+    pub stamped: Option<u64>,
+}
+
 /// What a line of the operator's log obliges an operator to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -127,6 +152,26 @@ pub trait Services: Send + Sync {
     /// not an answer to all of the content is an error; where there are no scanners, every name is unknown.
     async fn scan(&self, _scanner: &str, _content: &Rope, _: Option<&str>) -> Result<ScanReport, ServiceError> {
         Err(ServiceError::NotFound)
+    }
+    /// Whether there is an authority for time stamps.
+    fn stamps(&self) -> bool {
+        false
+    }
+    /// A TimeStampResp (RFC 3161) over a digest, verified.
+    async fn stamp(&self, _sha256: [u8; 32]) -> Result<Vec<u8>, ServiceError> {
+        Err(ServiceError::Unavailable("there is no timestamp authority".into()))
+    }
+    /// Sealed files of the message log that are here, in the order in which they were closed, after one of them.
+    async fn log_files(&self, _after: Option<&str>, _limit: u32) -> Result<Vec<LogFile>, ServiceError> {
+        Err(ServiceError::Unavailable("there is no message log".into()))
+    }
+    /// The whole of a sealed file.
+    async fn log_file(&self, _name: &str) -> Result<Rope, ServiceError> {
+        Err(ServiceError::Unavailable("there is no message log".into()))
+    }
+    /// The TimeStampResp of a sealed file.
+    async fn log_file_stamp(&self, _name: &str) -> Result<Vec<u8>, ServiceError> {
+        Err(ServiceError::Unavailable("there is no message log".into()))
     }
     /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);

@@ -30,11 +30,15 @@ pub enum Capability {
     Evidence,
     /// Show content to scanners.
     Scan,
+    /// Ask for time stamps.
+    Timestamps,
+    /// Read the sealed files of the message log.
+    Registro,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 9] = [
+    pub const ALL: [Capability; 11] = [
         Capability::Submit,
         Capability::Signer,
         Capability::Verifier,
@@ -44,6 +48,8 @@ impl Capability {
         Capability::Timers,
         Capability::Evidence,
         Capability::Scan,
+        Capability::Timestamps,
+        Capability::Registro,
     ];
 
     /// The word for it in policies, manifests and the contract.
@@ -58,6 +64,8 @@ impl Capability {
             Capability::Timers => "timers",
             Capability::Evidence => "evidence",
             Capability::Scan => "scan",
+            Capability::Timestamps => "timestamps",
+            Capability::Registro => "registro",
         }
     }
 
@@ -73,6 +81,8 @@ impl Capability {
             Capability::Timers => "timers: true",
             Capability::Evidence => "evidence: true",
             Capability::Scan => "scan: [scanner-name]",
+            Capability::Timestamps => "timestamps: true",
+            Capability::Registro => "registro: read",
         }
     }
 
@@ -135,6 +145,10 @@ pub struct Grants {
     pub evidence: bool,
     /// Scanners of the server's configuration that it may show content to, each with its place in the policy.
     pub scan: Vec<(String, Position)>,
+    /// Ask for time stamps.
+    pub timestamps: bool,
+    /// Read the sealed files of the message log.
+    pub registro: bool,
 }
 
 impl Grants {
@@ -155,6 +169,8 @@ impl Grants {
             Capability::Timers => self.timers.is_some(),
             Capability::Evidence => self.evidence,
             Capability::Scan => !self.scan.is_empty(),
+            Capability::Timestamps => self.timestamps,
+            Capability::Registro => self.registro,
         }
     }
 
@@ -186,6 +202,8 @@ impl Grants {
             Capability::Timers => self.timers = read_timers(node, report),
             Capability::Evidence => self.evidence = node.boolean(report) == Some(true),
             Capability::Scan => self.scan = read_names(node, "'scan'", "a scanner", report),
+            Capability::Timestamps => self.timestamps = node.boolean(report) == Some(true),
+            Capability::Registro => self.registro = read_access(node, report),
         }
     }
 }

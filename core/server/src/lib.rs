@@ -28,6 +28,7 @@ mod passage;
 mod reception;
 mod report;
 pub mod revocation;
+mod scratch;
 pub mod server;
 pub mod services;
 mod signatures;

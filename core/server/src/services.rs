@@ -1,19 +1,25 @@
 //! What plugins may ask of the server, once the host has checked that their policy grants it.
 
+mod log_files;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sigillo_delivery::scan::{ScanError, Scanners, View};
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Mailbox, Rope, Source};
-use sigillo_plugin::{Level, MailboxStatus, ScanReport, ServiceError, Services, Signed};
+use sigillo_plugin::{Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed};
 use sigillo_store::{AccountState, Store, StoreError};
 use sigillo_trust::{Anchors, Directory, KeyCertificate, Verification};
 
 use crate::config::{Config, ConfigError, read_bytes};
+use crate::evidence::folder;
+use crate::evidence::stamping::Stamper;
 use crate::index::Index;
 use crate::keys::Keys;
 use crate::revocation::{self, Watch};
+use crate::scratch::Scratch;
 
 /// The store, the keys and the trust of one server.
 pub struct Facilities {
@@ -23,6 +29,9 @@ pub struct Facilities {
     watch: Option<Arc<Watch>>,
     index: Arc<Index>,
     scanners: Scanners,
+    stamper: Option<Stamper>,
+    registro: PathBuf,
+    scratch: Arc<Scratch>,
 }
 
 impl Facilities {
@@ -46,9 +55,11 @@ impl Facilities {
         let index = Arc::new(Index::open(config)?);
         let keys = Keys::load(config)?;
         let scanners = Scanners::new(config.scanner_options());
+        let stamper = Stamper::of(config)?;
+        let (registro, scratch) = (folder(config), Arc::new(Scratch::new(store.clone())));
         let (anchors, watch) = revocation::load(config, anchors)?;
         introduce(watch.as_deref(), &keys, &index.directory());
-        Ok(Facilities { store, keys, anchors, watch, index, scanners })
+        Ok(Facilities { store, keys, anchors, watch, index, scanners, stamper, registro, scratch })
     }
 
     /// The index of providers.
@@ -185,6 +196,28 @@ impl Services for Facilities {
         })?;
         let (threat, version, signatures) = (report.threat, report.version, report.signatures);
         Ok(ScanReport { scanner: report.scanner, threat, version, signatures })
+    }
+
+    fn stamps(&self) -> bool {
+        self.stamper.is_some()
+    }
+
+    async fn stamp(&self, sha256: [u8; 32]) -> Result<Vec<u8>, ServiceError> {
+        let none = || ServiceError::Unavailable("the configuration has no 'evidence.timestamps'".into());
+        let stamper = self.stamper.as_ref().ok_or_else(none)?;
+        stamper.stamp_digest(&sha256).await.map_err(|why| ServiceError::Unavailable(format!("no time stamp: {why}")))
+    }
+
+    async fn log_files(&self, after: Option<&str>, limit: u32) -> Result<Vec<LogFile>, ServiceError> {
+        log_files::list(&self.store, after, limit).await
+    }
+
+    async fn log_file(&self, name: &str) -> Result<Rope, ServiceError> {
+        log_files::open(&self.store, &self.registro, &self.scratch, name).await
+    }
+
+    async fn log_file_stamp(&self, name: &str) -> Result<Vec<u8>, ServiceError> {
+        log_files::stamp(&self.store, name).await
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {

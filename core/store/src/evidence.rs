@@ -13,6 +13,7 @@
 pub mod chain;
 pub mod exported;
 pub mod legal_time;
+pub mod listing;
 pub mod retention;
 pub mod sealed_file;
 pub mod sealing;

@@ -5,7 +5,7 @@ use sigillo_mail::Rope;
 use wasmtime::component::Resource;
 
 use super::message::within;
-use super::{MessageHandle, Refusal, limit};
+use super::{MessageHandle, Refusal, limit, off_thread};
 use crate::limits;
 use crate::step::StepState;
 use crate::world::mail::content::{Host, HostContent};
@@ -19,6 +19,11 @@ pub struct ContentHandle {
 }
 
 impl ContentHandle {
+    /// What the host brings from elsewhere.
+    pub fn of(rope: Rope) -> ContentHandle {
+        ContentHandle { rope, gathered: BytesMut::new() }
+    }
+
     /// Octets so far.
     pub fn length(&self) -> u64 {
         self.rope.len() + self.gathered.len() as u64
@@ -102,6 +107,15 @@ impl HostContent for StepState {
         let max = u64::from(max.min(limits::READ_MAX)).min(rope.len().saturating_sub(offset));
         self.reads(max)?;
         Ok(rope.read(&*self.source(), offset, max as usize)?.to_vec())
+    }
+
+    async fn sha256(&mut self, this: This, offset: u64, length: u64) -> Result<Vec<u8>, Refusal> {
+        self.call()?;
+        let rope = self.content(&this)?;
+        within(offset, length, rope.len())?;
+        self.reads(length)?;
+        let (range, source) = (rope.slice(offset, length), self.source());
+        Ok(off_thread(length, move || range.sha256(&*source)).await??.to_vec())
     }
 
     fn drop(&mut self, this: This) -> wasmtime::Result<()> {

@@ -106,6 +106,8 @@ pub struct StepState {
     pub ids: u64,
     /// How many signatures were asked for.
     pub signatures: u32,
+    /// How many time stamps were asked for.
+    pub stamps: u32,
     /// Held once by the step and once by each scan that is under way.
     pub scans: Arc<()>,
     /// Lines written to the operator's log.
@@ -129,6 +131,7 @@ impl StepState {
             directory: None,
             ids: 0,
             signatures: 0,
+            stamps: 0,
             scans: Arc::default(),
             log_lines: 0,
             log_lines_dropped: 0,

@@ -114,6 +114,11 @@ impl Stamper {
         Ok(Ok(stamp))
     }
 
+    /// A stamp over a digest: the answer as it came, verified.
+    pub async fn stamp_digest(&self, sha256: &[u8; 32]) -> Result<Vec<u8>, String> {
+        self.ask(sha256).await.map(|(answer, _)| answer.to_vec())
+    }
+
     async fn ask(&self, sha256: &[u8; 32]) -> Result<(Bytes, Stamp), String> {
         let nonce = rand::random();
         let policy = self.settings.policy.as_deref();
