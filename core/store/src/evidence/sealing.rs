@@ -143,7 +143,11 @@ fn row(row: &Row<'_>) -> rusqlite::Result<(SealedFile, i64)> {
 }
 
 impl Reader<'_> {
-    pub(super) fn files_where(&self, condition: &str, values: impl rusqlite::Params) -> Result<Vec<SealedFile>, StoreError> {
+    pub(super) fn files_where(
+        &self,
+        condition: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<SealedFile>, StoreError> {
         let statement = format!("SELECT {COLUMNS} FROM evidence_files WHERE {condition}");
         let mut statement = self.db.prepare_cached(&statement)?;
         let rows = statement.query_map(values, row)?;
