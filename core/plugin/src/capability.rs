@@ -7,6 +7,7 @@ mod clock;
 mod content;
 mod directory;
 mod evidence;
+mod mac;
 mod mailboxes;
 mod message;
 mod passage;

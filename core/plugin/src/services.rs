@@ -173,6 +173,10 @@ pub trait Services: Send + Sync {
     async fn log_file_stamp(&self, _name: &str) -> Result<Vec<u8>, ServiceError> {
         Err(ServiceError::Unavailable("there is no message log".into()))
     }
+    /// HMAC-SHA-256 over data under a key of this plugin alone.
+    fn mac(&self, _plugin: &str, _data: &[u8]) -> Result<[u8; 32], ServiceError> {
+        Err(ServiceError::Unavailable("this server has no secret".into()))
+    }
     /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);
 }

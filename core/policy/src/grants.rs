@@ -6,6 +6,7 @@ use sigillo_mail::{Mailbox, ReversePath};
 use crate::chain::OnFailure;
 use crate::diagnostic::{Position, Report};
 use crate::limits::Limits;
+use crate::pattern::AddressPattern;
 use crate::yaml::{Map, Node, Value};
 
 /// A capability that must be asked for and granted; the names are those of the contract (`wit/capabilities.wit`).
@@ -34,11 +35,15 @@ pub enum Capability {
     Timestamps,
     /// Read the sealed files of the message log.
     Registro,
+    /// Tag data under a key of the plugin's own.
+    Mac,
+    /// Own addresses: mail to them is the plugin's.
+    Receive,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 11] = [
+    pub const ALL: [Capability; 13] = [
         Capability::Submit,
         Capability::Signer,
         Capability::Verifier,
@@ -50,6 +55,8 @@ impl Capability {
         Capability::Scan,
         Capability::Timestamps,
         Capability::Registro,
+        Capability::Mac,
+        Capability::Receive,
     ];
 
     /// The word for it in policies, manifests and the contract.
@@ -66,6 +73,8 @@ impl Capability {
             Capability::Scan => "scan",
             Capability::Timestamps => "timestamps",
             Capability::Registro => "registro",
+            Capability::Mac => "mac",
+            Capability::Receive => "receive",
         }
     }
 
@@ -83,6 +92,8 @@ impl Capability {
             Capability::Scan => "scan: [scanner-name]",
             Capability::Timestamps => "timestamps: true",
             Capability::Registro => "registro: read",
+            Capability::Mac => "mac: true",
+            Capability::Receive => "receive: [\"PREFIX*@domain\"]",
         }
     }
 
@@ -95,13 +106,13 @@ impl Capability {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmitGrant {
     /// Reverse-paths it may use. The null path is always allowed: reports go out under it (RFC 5321 §4.5.5).
-    pub from: Vec<Mailbox>,
+    pub from: Vec<AddressPattern>,
 }
 
 impl SubmitGrant {
     /// Whether a message may go out under this reverse-path.
     pub fn allows(&self, path: &ReversePath) -> bool {
-        path.mailbox().is_none_or(|mailbox| self.from.iter().any(|granted| granted.same_as(mailbox)))
+        path.mailbox().is_none_or(|mailbox| self.from.iter().any(|granted| granted.matches(mailbox)))
     }
 }
 
@@ -149,12 +160,21 @@ pub struct Grants {
     pub timestamps: bool,
     /// Read the sealed files of the message log.
     pub registro: bool,
+    /// Tag data under a key of its own.
+    pub mac: bool,
+    /// Addresses of ordinary domains of this server that are the plugin's where no mailbox has them.
+    pub receive: Vec<AddressPattern>,
 }
 
 impl Grants {
     /// Whether content may be shown to this scanner.
     pub fn allows_scanner(&self, name: &str) -> bool {
         self.scan.iter().any(|(granted, _)| granted == name)
+    }
+
+    /// Whether an address that is no mailbox is this plugin's.
+    pub fn owns(&self, address: &Mailbox) -> bool {
+        self.receive.iter().any(|pattern| pattern.matches(address))
     }
 
     /// Whether this capability is granted.
@@ -171,6 +191,8 @@ impl Grants {
             Capability::Scan => !self.scan.is_empty(),
             Capability::Timestamps => self.timestamps,
             Capability::Registro => self.registro,
+            Capability::Mac => self.mac,
+            Capability::Receive => !self.receive.is_empty(),
         }
     }
 
@@ -204,6 +226,8 @@ impl Grants {
             Capability::Scan => self.scan = read_names(node, "'scan'", "a scanner", report),
             Capability::Timestamps => self.timestamps = node.boolean(report) == Some(true),
             Capability::Registro => self.registro = read_access(node, report),
+            Capability::Mac => self.mac = node.boolean(report) == Some(true),
+            Capability::Receive => self.receive = read_patterns(node, "'receive'", report),
         }
     }
 }
@@ -212,16 +236,24 @@ fn read_submit(node: &Node, report: &mut Report) -> Option<SubmitGrant> {
     let mut map = Map::of(node, "'submit'", report)?;
     let list = map.require("from", report).map(|from| from.list("'from'", report));
     map.finish(report);
-    let from = list?.iter().filter_map(|item| read_mailbox(item, report)).collect();
+    let from = list?.iter().filter_map(|item| read_pattern(item, report)).collect();
     Some(SubmitGrant { from })
 }
 
-fn read_mailbox(node: &Node, report: &mut Report) -> Option<Mailbox> {
+fn read_patterns(node: &Node, what: &'static str, report: &mut Report) -> Vec<AddressPattern> {
+    if matches!(&node.value, Value::List(items) if items.is_empty()) {
+        let help = "name an address, or leave the grant out";
+        report.error_with_help(node.position, "E207", "the list is empty", help);
+    }
+    node.list(what, report).iter().filter_map(|item| read_pattern(item, report)).collect()
+}
+
+fn read_pattern(node: &Node, report: &mut Report) -> Option<AddressPattern> {
     let text = node.text(report)?;
     match text.parse() {
-        Ok(mailbox) => Some(mailbox),
-        Err(error) => {
-            report.error(node.position, "E207", format!("'{text}' is not an address: {error}"));
+        Ok(pattern) => Some(pattern),
+        Err(problem) => {
+            report.error(node.position, "E207", format!("'{text}' is not an address: {problem}"));
             None
         }
     }

@@ -21,6 +21,7 @@ pub mod yaml;
 mod chain;
 mod check;
 mod parse;
+mod pattern;
 mod policy;
 mod stage;
 
@@ -31,5 +32,6 @@ pub use grants::{Capability, Grants, SubmitGrant, TimerGrant};
 pub use limits::Limits;
 pub use manifest::{CONTRACT, Manifest, Manifests, is_identifier};
 pub use parse::parse;
+pub use pattern::AddressPattern;
 pub use policy::{Component, Plugin, Policy};
 pub use stage::Stage;

@@ -29,6 +29,7 @@ mod reception;
 mod report;
 pub mod revocation;
 mod scratch;
+mod secret;
 pub mod server;
 pub mod services;
 mod signatures;

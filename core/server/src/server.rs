@@ -69,6 +69,7 @@ impl Server {
         let name = config.hostname.clone();
         store.write(move |tx| tx.name_server(&name)).await?;
         let facilities = Arc::new(Facilities::load(&config, store.clone())?);
+        facilities.open_secret(&config)?;
         let index = facilities.index().clone();
         keeper::begin(&index, &store).await?;
         let engine = load_engine(&config, facilities.clone()).await?;

@@ -3,7 +3,7 @@
 mod log_files;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use sigillo_delivery::scan::{ScanError, Scanners, View};
@@ -20,6 +20,7 @@ use crate::index::Index;
 use crate::keys::Keys;
 use crate::revocation::{self, Watch};
 use crate::scratch::Scratch;
+use crate::secret::Secret;
 
 /// The store, the keys and the trust of one server.
 pub struct Facilities {
@@ -32,6 +33,8 @@ pub struct Facilities {
     stamper: Option<Stamper>,
     registro: PathBuf,
     scratch: Arc<Scratch>,
+    /// Only of a server that runs: a check of the configuration makes none.
+    secret: OnceLock<Secret>,
 }
 
 impl Facilities {
@@ -59,7 +62,14 @@ impl Facilities {
         let (registro, scratch) = (folder(config), Arc::new(Scratch::new(store.clone())));
         let (anchors, watch) = revocation::load(config, anchors)?;
         introduce(watch.as_deref(), &keys, &index.directory());
-        Ok(Facilities { store, keys, anchors, watch, index, scanners, stamper, registro, scratch })
+        Ok(Facilities { store, keys, anchors, watch, index, scanners, stamper, registro, scratch, secret: OnceLock::new() })
+    }
+
+    /// Reads the server's secret, or makes it: what the tags of plugins hang on.
+    pub fn open_secret(&self, config: &Config) -> Result<(), ConfigError> {
+        let secret = Secret::open(&config.data_dir())?;
+        self.secret.get_or_init(|| secret);
+        Ok(())
     }
 
     /// The index of providers.
@@ -218,6 +228,11 @@ impl Services for Facilities {
 
     async fn log_file_stamp(&self, name: &str) -> Result<Vec<u8>, ServiceError> {
         log_files::stamp(&self.store, name).await
+    }
+
+    fn mac(&self, plugin: &str, data: &[u8]) -> Result<[u8; 32], ServiceError> {
+        let secret = self.secret.get().ok_or_else(|| unavailable("the server is not running"))?;
+        Ok(secret.tag(plugin, data))
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {
