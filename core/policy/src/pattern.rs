@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_pattern_never_takes_a_whole_domain() {
-        for text in ["*@b.example", "*x@b.example", "a*@*.example", "a*@*", "a*b*@b.example", "\"a*\"@b.example", "a*"] {
+        for text in ["*@b.example", "*x@b.example", "a*@*.example", "a*@*", "a*b*@b.example", "\"a*\"@b.example", "a*"]
+        {
             assert!(text.parse::<AddressPattern>().is_err(), "{text}");
         }
     }

@@ -62,7 +62,18 @@ impl Facilities {
         let (registro, scratch) = (folder(config), Arc::new(Scratch::new(store.clone())));
         let (anchors, watch) = revocation::load(config, anchors)?;
         introduce(watch.as_deref(), &keys, &index.directory());
-        Ok(Facilities { store, keys, anchors, watch, index, scanners, stamper, registro, scratch, secret: OnceLock::new() })
+        Ok(Facilities {
+            store,
+            keys,
+            anchors,
+            watch,
+            index,
+            scanners,
+            stamper,
+            registro,
+            scratch,
+            secret: OnceLock::new(),
+        })
     }
 
     /// Reads the server's secret, or makes it: what the tags of plugins hang on.
