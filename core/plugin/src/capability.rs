@@ -12,6 +12,7 @@ mod mailboxes;
 mod message;
 mod passage;
 mod registro;
+mod request;
 mod scan;
 mod settings;
 mod signer;
@@ -29,6 +30,7 @@ use wasmtime::component::ResourceTableError;
 pub use content::ContentHandle;
 pub use directory::ProviderHandle;
 pub use passage::{DeliveryHandle, InspectionHandle, TransactionHandle};
+pub use request::RequestHandle;
 pub use scan::{ReportHandle, ScanHandle};
 pub use verifier::VerificationHandle;
 

@@ -97,6 +97,7 @@ impl Commands {
             grants: Arc::new(Grants { verifier: true, directory: true, ..Grants::default() }),
             stage: None,
             in_hand: Some((Arc::new(passage), Arc::new(view))),
+            request: None,
             annotations: Arc::default(),
             passage_id: command.into(),
             seed: [0; 32],
@@ -132,7 +133,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn check(text: String) -> Result<Answer, String> {
+    pub(crate) fn check(text: String) -> Result<Answer, String> {
         if text.len() > limits::ANSWER_MAX {
             return Err(format!("its answer is longer than {} octets", limits::ANSWER_MAX));
         }

@@ -10,8 +10,10 @@ use sigillo_policy::{Chain, Diagnostic, Facts, OnFailure, Policy, Stage, Step};
 
 use crate::cache::hex;
 use crate::changes::{ChangeSet, SignatureMade};
+use crate::command::Answer;
 use crate::host::Host;
 use crate::load::{self, Loaded};
+use crate::operation::{Operated, Request, for_the_log, operation_limits};
 use crate::passage::Passage;
 use crate::run::{ChainRun, Outcome, StepRecord};
 use crate::services::Services;
@@ -97,7 +99,7 @@ impl Engine {
         };
         let limits = StepLimits::of(&step.limits);
         let ran = step::run(&self.host, &plugin.pre, &plugin.hooks, inputs, limits, Call::Stage(stage)).await;
-        let mut record = record(plugin, stage, index, &ran);
+        let mut record = record(plugin, stage.as_str(), index, &ran);
         record.message_size = course.view.rope.len();
         let allowed = Allowed { accept: step.may_accept, discard: step.may_discard };
         let made = ran.recorded.signatures.clone();
@@ -154,7 +156,7 @@ impl Engine {
         let inputs = self.inputs(plugin, passage_id, seed, self.services.now_ms());
         let call = Call::Timer { key: key.to_owned(), payload };
         let ran = step::run(&self.host, &plugin.pre, &plugin.hooks, inputs, StepLimits::of(&grant.limits), call).await;
-        let mut record = record(plugin, Stage::Timer, 0, &ran);
+        let mut record = record(plugin, Stage::Timer.as_str(), 0, &ran);
         let (outcome, changes) = match ran.said {
             Ok(_) => (Outcome::Continue, Some(ran.recorded.change_set(&plugin.name, format!("timer/{key}")))),
             Err(failure) => {
@@ -169,6 +171,58 @@ impl Engine {
         };
         record.verdict = outcome.word().into();
         self.timer_run(outcome, changes, Some(record))
+    }
+
+    /// Does what somebody asks of a plugin, which is called `name` in the policy or is its one plugin from the component
+    /// `name`. An error is about the request itself: nothing ran.
+    pub async fn run_operation(&self, name: &str, request: Request, passage_id: &str) -> Result<Operated, String> {
+        let plugin = self.asked(name)?;
+        request.check(&plugin.name, &plugin.operations)?;
+        let seed = hashed(&[b"operation", passage_id.as_bytes(), plugin.name.as_bytes()]);
+        let in_hand = request.message.clone().map(|(rope, structure)| {
+            let (message, properties) = (rope.clone(), request.properties.clone());
+            let passage = Passage::Inspection { message, structure: structure.clone(), properties };
+            (Arc::new(passage), Arc::new(MessageView { rope, structure }))
+        });
+        let operation = request.operation.clone();
+        let arguments = plugin.operations.get(&operation).map(|it| for_the_log(&request, it)).unwrap_or_default();
+        let inputs = Inputs {
+            in_hand,
+            request: Some(Arc::new(request)),
+            ..self.inputs(plugin, passage_id, seed, self.services.now_ms())
+        };
+        let mut ran =
+            step::run(&self.host, &plugin.pre, &plugin.hooks, inputs, operation_limits(), Call::Operation).await;
+        let mut record = record(plugin, "operation", 0, &ran);
+        let output = ran.recorded.output.take();
+        let said = ran.said.map_err(|failure| failure.words).and_then(|said| match said {
+            Said::Answer(text) => Answer::check(text),
+            Said::Nothing | Said::Verdict(_) => Err("gave no answer".into()),
+        });
+        let (answer, changes) = match said {
+            Ok(answer) => (Ok(answer), Some(ran.recorded.change_set(&plugin.name, format!("operation/{operation}")))),
+            Err(why) => {
+                undone(&plugin.name, passage_id, &ran.recorded.signatures);
+                record.failure = Some(why.clone());
+                (Err(why), None)
+            }
+        };
+        record.verdict = if answer.is_ok() { operation } else { "failed".into() };
+        let run = self.timer_run(Outcome::Continue, changes, Some(record));
+        Ok(Operated { answer, plugin: plugin.name.to_string(), arguments, run, output })
+    }
+
+    fn asked(&self, name: &str) -> Result<&Loaded, String> {
+        if let Some(plugin) = self.plugins.get(name) {
+            return Ok(plugin);
+        }
+        let of_component = self.policy.plugins.values().filter(|plugin| plugin.component.manifest_name() == name);
+        let names: Vec<&str> = of_component.map(|plugin| plugin.name.as_str()).collect();
+        match names[..] {
+            [] => Err(format!("the policy has no plugin '{name}'")),
+            [one] => self.plugins.get(one).ok_or_else(|| format!("plugin '{one}' is not loaded")),
+            _ => Err(format!("the policy has '{name}' under several names; ask for one of {}", names.join(", "))),
+        }
     }
 
     fn timer_run(&self, outcome: Outcome, changes: Option<ChangeSet>, record: Option<StepRecord>) -> ChainRun {
@@ -190,6 +244,7 @@ impl Engine {
             grants: plugin.grants.clone(),
             stage: None,
             in_hand: None,
+            request: None,
             annotations: Arc::default(),
             passage_id: passage_id.into(),
             seed,
@@ -270,12 +325,12 @@ fn worth_a_commit(changes: &ChangeSet) -> bool {
     !changes.is_empty() || !changes.state_reads.is_empty()
 }
 
-fn record(plugin: &Loaded, stage: Stage, index: usize, ran: &Ran) -> StepRecord {
+fn record(plugin: &Loaded, stage: &str, index: usize, ran: &Ran) -> StepRecord {
     let cost = &ran.cost;
     StepRecord {
         plugin: plugin.name.to_string(),
         plugin_sha256: plugin.sha256.clone(),
-        stage: stage.as_str().into(),
+        stage: stage.into(),
         step: index,
         message_size: 0,
         verdict: String::new(),

@@ -109,6 +109,7 @@ mod tests {
             capabilities: vec![Capability::State, Capability::Signer],
             description: String::new(),
             commands: Default::default(),
+            operations: Default::default(),
             config: None,
         };
         let plugin = Plugin {

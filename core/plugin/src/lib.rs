@@ -12,6 +12,7 @@
 
 pub mod changes;
 pub mod limits;
+pub mod operation;
 pub mod passage;
 pub mod run;
 pub mod services;
@@ -36,6 +37,7 @@ pub use command::{Answer, Commands, Inspected};
 pub use engine::Engine;
 pub use host::{Host, HostError, HostOptions};
 pub use load::manifests;
+pub use operation::{Operated, Request};
 pub use passage::{Arrival, Passage};
 pub use run::{ChainRun, Outcome, Reply, StepRecord};
 pub use services::{Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed};

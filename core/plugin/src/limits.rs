@@ -93,5 +93,17 @@ pub const COMMAND_CPU: Duration = Duration::from_secs(60);
 pub const COMMAND_WALL: Duration = Duration::from_secs(300);
 /// Octets that a command reads: the largest file four times over, for signature, parts and attachments.
 pub const COMMAND_READ: u64 = 4 << 30;
+/// Processor time of one step of an operation: longer work goes in several steps.
+pub const OPERATION_CPU: Duration = Duration::from_secs(30);
+/// Time of one step of an operation by the clock.
+pub const OPERATION_WALL: Duration = Duration::from_secs(120);
+/// Calls of one step of an operation: a thousand items with some hundred calls each.
+pub const OPERATION_HOST_CALLS: u64 = 200_000;
+/// Octets that one step of an operation reads.
+pub const OPERATION_READ: u64 = 4 << 30;
+/// Octets of its own that one step of an operation writes.
+pub const OPERATION_WRITE: u64 = 64 << 20;
+/// Characters of an operation's argument that the log keeps.
+pub const LOGGED_ARGUMENT_MAX: usize = 200;
 /// Octets of a command's answer, as the contract says.
 pub const ANSWER_MAX: usize = 4 << 20;

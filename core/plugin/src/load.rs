@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use sigillo_policy::{Diagnostic, Grants, Manifest, Manifests, Plugin, Policy, Stage};
+use sigillo_policy::{Diagnostic, Grants, Manifest, Manifests, Operation, Plugin, Policy, Stage};
 use wasmtime::component::InstancePre;
 
 use crate::cache::hex;
@@ -26,6 +26,8 @@ pub struct Loaded {
     pub config: Arc<str>,
     /// What it may do.
     pub grants: Arc<Grants>,
+    /// What may be asked of it.
+    pub operations: BTreeMap<String, Operation>,
     /// Compiled, checked and linked.
     pub pre: InstancePre<StepState>,
     /// The stages that it has.
@@ -129,13 +131,19 @@ fn prepare(host: &Host, policy: &Policy, plugin: &Plugin, path: &Path) -> Result
         sha256,
         config: settings(plugin).into(),
         grants: Arc::new(plugin.grants.clone()),
+        operations: manifest.operations,
         hooks,
         pre,
     })
 }
 
-/// Why the manifest's commands and the component's do not agree, if they do not.
+/// Why the manifest's commands and operations and the component's do not agree, if they do not.
 pub(crate) fn commands(manifest: &Manifest, hooks: &Hooks) -> Option<&'static str> {
+    match (manifest.operations.is_empty(), hooks.operation.is_some()) {
+        (false, false) => return Some("its manifest lists operations, and it does not export 'operation'"),
+        (true, true) => return Some("it exports 'operation', and its manifest lists no operations"),
+        _ => {}
+    }
     match (manifest.commands.is_empty(), hooks.command.is_some()) {
         (false, false) => Some("its manifest lists commands, and it does not export 'command'"),
         (true, true) => Some("it exports 'command', and its manifest lists no commands"),
@@ -190,6 +198,7 @@ async fn configure(
         grants: loaded.grants.clone(),
         stage: None,
         in_hand: None,
+        request: None,
         annotations: Arc::default(),
         passage_id: "configure".into(),
         seed: [0; 32],

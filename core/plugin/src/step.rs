@@ -11,7 +11,7 @@ use wasmtime::component::{InstancePre, Resource};
 
 pub use state::{Inputs, Recorded, StepState};
 
-use crate::capability::{DeliveryHandle, InspectionHandle, TransactionHandle};
+use crate::capability::{DeliveryHandle, InspectionHandle, RequestHandle, TransactionHandle};
 use crate::check;
 use crate::host::Host;
 use crate::limits;
@@ -61,6 +61,8 @@ pub struct Hooks {
     pub outcome: Option<hooks::outcome::GuestIndices>,
     /// `timer`.
     pub timer: Option<hooks::timer::GuestIndices>,
+    /// `operation`: no stage.
+    pub operation: Option<hooks::operation::GuestIndices>,
     /// `command`: no stage.
     pub command: Option<hooks::command::GuestIndices>,
 }
@@ -76,6 +78,7 @@ impl Hooks {
             stored: hooks::stored::GuestIndices::new(pre).ok(),
             outcome: hooks::outcome::GuestIndices::new(pre).ok(),
             timer: hooks::timer::GuestIndices::new(pre).ok(),
+            operation: hooks::operation::GuestIndices::new(pre).ok(),
             command: hooks::command::GuestIndices::new(pre).ok(),
         }
     }
@@ -107,6 +110,8 @@ pub enum Call {
         /// What it left for itself.
         payload: Vec<u8>,
     },
+    /// To do what somebody asks.
+    Operation,
     /// To answer a command about the message in hand.
     Command(String),
 }
@@ -118,7 +123,7 @@ pub enum Said {
     Nothing,
     /// What follows for the message: stages.
     Verdict(Verdict),
-    /// The answer to a command.
+    /// The answer to a command or an operation.
     Answer(String),
 }
 
@@ -223,6 +228,11 @@ async fn enter(
         Call::Timer { key, payload } => {
             let answer = guest!(timer).call_run(store, &key, &payload).await?;
             return Ok(answer.map(|()| Said::Nothing));
+        }
+        Call::Operation => {
+            let guest = guest!(operation);
+            let request = store.data_mut().table.push(RequestHandle)?;
+            return Ok(guest.call_run(store, request).await?.map(Said::Answer));
         }
         Call::Command(name) => {
             let guest = guest!(command);

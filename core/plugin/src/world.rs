@@ -34,6 +34,7 @@ mod generated {
             "sigillo:mail/content.content": crate::capability::ContentHandle,
             "sigillo:mail/passage.transaction": crate::capability::TransactionHandle,
             "sigillo:mail/passage.delivery": crate::capability::DeliveryHandle,
+            "sigillo:mail/passage.request": crate::capability::RequestHandle,
             "sigillo:mail/passage.inspection": crate::capability::InspectionHandle,
             "sigillo:mail/verifier.verification": crate::capability::VerificationHandle,
             "sigillo:mail/directory.provider": crate::capability::ProviderHandle,

@@ -30,7 +30,7 @@ pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use facts::{Condition, FactValue, Facts};
 pub use grants::{Capability, Grants, SubmitGrant, TimerGrant};
 pub use limits::Limits;
-pub use manifest::{CONTRACT, Manifest, Manifests, is_identifier};
+pub use manifest::{Argument, CONTRACT, Manifest, Manifests, Operation, is_identifier};
 pub use parse::parse;
 pub use pattern::AddressPattern;
 pub use policy::{Component, Plugin, Policy};

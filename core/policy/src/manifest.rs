@@ -58,6 +58,26 @@ pub struct Setting {
     pub required: bool,
 }
 
+/// Something that may be asked of a plugin under its policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operation {
+    /// What it does, for operators.
+    pub description: String,
+    /// What it takes, by name.
+    pub arguments: BTreeMap<String, Argument>,
+}
+
+/// One argument of an operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Argument {
+    /// The operation does not run without it.
+    pub required: bool,
+    /// The log does not keep its value.
+    pub secret: bool,
+    /// What it means, for operators.
+    pub description: String,
+}
+
 /// A manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -75,6 +95,8 @@ pub struct Manifest {
     pub description: String,
     /// Commands that it answers beside a server, with what each does, in the order of their names.
     pub commands: BTreeMap<String, String>,
+    /// What may be asked of it under a policy, in the order of their names.
+    pub operations: BTreeMap<String, Operation>,
     /// The keys of its settings, if it says them: then a policy's `config:` is checked against them.
     pub config: Option<BTreeMap<String, Setting>>,
 }
@@ -105,6 +127,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
         map.require("capabilities", report).map(|node| read_set(node, "'capabilities'", capability, report));
     let description = map.require("description", report).and_then(|node| node.name(report));
     let commands = map.get("commands").map(|node| read_commands(node, report)).unwrap_or_default();
+    let operations = map.get("operations").map(|node| read_operations(node, &commands, report)).unwrap_or_default();
     let config = map.get("config").map(|node| read_settings(node, report));
     map.finish(report);
     Some(Manifest {
@@ -115,6 +138,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
         capabilities: capabilities?,
         description: description?.to_owned(),
         commands,
+        operations,
         config,
     })
 }
@@ -155,6 +179,54 @@ fn read_commands(node: &Node, report: &mut Report) -> BTreeMap<String, String> {
         }
     }
     commands
+}
+
+/// `operations:`, a map from names to `{ description, arguments: { NAME: { required, secret, description } } }`.
+fn read_operations(
+    node: &Node,
+    commands: &BTreeMap<String, String>,
+    report: &mut Report,
+) -> BTreeMap<String, Operation> {
+    let mut operations = BTreeMap::new();
+    for entry in node.entries("'operations'", report) {
+        if !is_identifier(&entry.key) || entry.key == "help" {
+            let help = "use 1 to 64 lower-case letters, digits and '-', beginning with a letter; 'help' is taken";
+            report.error_with_help(entry.position, "E207", format!("'{}' is no name for an operation", entry.key), help);
+            continue;
+        }
+        if commands.contains_key(&entry.key) {
+            report.error(entry.position, "E208", format!("'{}' stands under 'commands' too", entry.key));
+            continue;
+        }
+        let Some(mut map) = Map::of(&entry.node, "an operation", report).map(|map| map.at(entry.position)) else {
+            continue;
+        };
+        let description = map.require("description", report).and_then(|node| node.name(report)).unwrap_or_default();
+        let arguments = map.get("arguments").map(|node| read_arguments(node, report)).unwrap_or_default();
+        map.finish(report);
+        operations.insert(entry.key.clone(), Operation { description: description.to_owned(), arguments });
+    }
+    operations
+}
+
+fn read_arguments(node: &Node, report: &mut Report) -> BTreeMap<String, Argument> {
+    let mut arguments = BTreeMap::new();
+    for entry in node.entries("'arguments'", report) {
+        if !is_identifier(&entry.key) || entry.key == "continue" {
+            let help = "use 1 to 64 lower-case letters, digits and '-', beginning with a letter; 'continue' is taken";
+            report.error_with_help(entry.position, "E207", format!("'{}' is no name for an argument", entry.key), help);
+            continue;
+        }
+        let Some(mut map) = Map::of(&entry.node, "an argument", report).map(|map| map.at(entry.position)) else {
+            continue;
+        };
+        let required = map.get("required").and_then(|node| node.boolean(report)).unwrap_or(false);
+        let secret = map.get("secret").and_then(|node| node.boolean(report)).unwrap_or(false);
+        let description = map.require("description", report).and_then(|node| node.name(report)).unwrap_or_default();
+        map.finish(report);
+        arguments.insert(entry.key.clone(), Argument { required, secret, description: description.to_owned() });
+    }
+    arguments
 }
 
 fn read_settings(node: &Node, report: &mut Report) -> BTreeMap<String, Setting> {

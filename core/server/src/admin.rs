@@ -6,6 +6,7 @@ mod keys;
 mod mailboxes;
 mod message_file;
 mod plugin_command;
+mod plugin_operation;
 mod quarantine;
 mod queue;
 mod readable;
@@ -80,7 +81,7 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// A command that a plugin brings.
+    /// A command or an operation that a plugin brings.
     #[command(external_subcommand)]
     Plugin(Vec<OsString>),
 }

@@ -12,6 +12,7 @@ pub mod admin;
 mod apply;
 pub mod check;
 pub mod config;
+pub mod control;
 mod deliver;
 mod dispatch;
 mod evidence;

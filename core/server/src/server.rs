@@ -17,7 +17,7 @@ use crate::evidence::front_end::{FrontEnd, Happening};
 use crate::index::{Index, keeper};
 use crate::metrics::Metrics;
 use crate::services::{self, Facilities};
-use crate::{check, listeners, tls};
+use crate::{check, control, listeners, tls};
 
 /// How often what is past its time is removed.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -91,6 +91,8 @@ impl Server {
     /// Listens and works until `shutdown` becomes true, then lets sessions and deliveries end.
     pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) -> Result<(), StartError> {
         let sessions = listeners::open(&self, shutdown.clone()).await?;
+        let commands = control::open(&self.config.data_dir())?.serve(self.clone(), shutdown.clone());
+        let commands = tokio::spawn(commands);
         tracing::info!(
             hostname = %self.config.hostname,
             listeners = self.config.listeners.len(),
@@ -108,6 +110,7 @@ impl Server {
             tokio::spawn(async move { server.front_end.write(server.store.clone(), no_more_events).await })
         };
         self.clone().dispatch(shutdown).await;
+        let _ = tokio::time::timeout(GRACE, commands).await; // one that is not done then is told so by its broken connection
         listeners::close(sessions).await;
         lists.iter().for_each(tokio::task::JoinHandle::abort);
         for task in [sweeper, index, clock] {

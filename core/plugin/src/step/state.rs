@@ -14,6 +14,7 @@ use crate::cache::hex;
 use crate::changes::{ChangeSet, Event, SignatureMade, StateWrite, Submission, TimerOp};
 use crate::limits;
 use crate::meter::{Budget, LimitHit, MemoryLimit, Tally};
+use crate::operation::Request;
 use crate::passage::Passage;
 use crate::services::{Level, Services};
 use crate::view::MessageView;
@@ -31,6 +32,8 @@ pub struct Inputs {
     pub stage: Option<Stage>,
     /// None for a wake-up and while the settings are checked.
     pub in_hand: Option<(Arc<Passage>, Arc<MessageView>)>,
+    /// What somebody asks, at an operation.
+    pub request: Option<Arc<Request>>,
     /// What the steps before left for it, `PLUGIN.NAME`.
     pub annotations: Arc<BTreeMap<String, String>>,
     /// For the log.
@@ -50,6 +53,8 @@ pub struct Recorded {
     pub fields: Vec<Bytes>,
     /// New content.
     pub replacement: Option<Rope>,
+    /// Content for whoever asked.
+    pub output: Option<Rope>,
     /// Facts for the steps that follow, by their name.
     pub annotations: BTreeMap<String, String>,
     /// See [`ChangeSet`].
@@ -208,6 +213,16 @@ impl StepState {
             Some((_, view)) => Ok(view),
             None => Err(wasmtime::Error::msg("no message in hand")),
         }
+    }
+
+    /// The message in hand, where there may be none.
+    pub fn message_if_any(&self) -> Option<&Arc<MessageView>> {
+        self.inputs.in_hand.as_ref().map(|(_, view)| view)
+    }
+
+    /// What somebody asks, at an operation.
+    pub fn request(&self) -> Option<&Request> {
+        self.inputs.request.as_deref()
     }
 
     /// Whether the stage is one at which a delivery may still be changed.

@@ -1,4 +1,5 @@
-//! Commands that plugins bring: `sigillo PLUGIN COMMAND FILE`. They need no server, no store and no key.
+//! Commands that plugins bring: `sigillo PLUGIN COMMAND FILE`. They need no server, no store and no key. What else may
+//! be asked of a plugin is an operation, see [`super::plugin_operation`].
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use sigillo_policy::{Diagnostic, Manifest, Manifests};
 
 use super::message_file::MessageFile;
 use super::registry::when;
-use super::{CommandError, readable, say, say_json};
+use super::{CommandError, plugin_operation, readable, say, say_json};
 use crate::check;
 use crate::config::Config;
 use crate::offline::Offline;
@@ -56,6 +57,9 @@ pub async fn run(config: &Path, words: Vec<OsString>) -> Result<(), CommandError
         }
     };
     let Some((command, matches)) = matches.subcommand() else { return Err(CommandError::UsageFound) };
+    if manifest.operations.contains_key(command) {
+        return plugin_operation::run(config, manifest, command, matches).await;
+    }
     let arguments = Arguments::from_arg_matches(matches).map_err(|error| CommandError::Usage(error.to_string()))?;
     answer(&folder, &name, command, &arguments).await
 }
@@ -115,7 +119,8 @@ pub fn help() -> Option<String> {
 
 fn lines(manifest: &Manifest) -> impl Iterator<Item = String> {
     let line = |(name, what): (&String, &String)| format!("  {:<20}{what}", format!("{} {name}", manifest.name));
-    manifest.commands.iter().map(line)
+    let operations = manifest.operations.iter().map(|(name, operation)| (name, &operation.description));
+    manifest.commands.iter().chain(operations).map(line)
 }
 
 /// Where plugins lie: the option's folder, else the configuration's, else one beside the program.
@@ -138,14 +143,14 @@ fn folder(config: &Path, words: &[OsString]) -> Result<PathBuf, CommandError> {
     Ok(beside.into_iter().find(|folder| folder.is_dir()).unwrap_or_else(|| "plugins".into()))
 }
 
-/// The manifests with commands; one that cannot be read is an error, because it may be the one that is meant.
+/// The manifests with commands or operations; one that cannot be read is an error, because it may be the one that is meant.
 fn with_commands(folder: &Path) -> Result<Manifests, CommandError> {
     let (mut manifests, found) = sigillo_plugin::manifests(folder);
     let errors: Vec<Diagnostic> = found.into_iter().filter(Diagnostic::is_error).collect();
     if !errors.is_empty() {
         return Err(wrong(&errors));
     }
-    manifests.retain(|_, manifest| !manifest.commands.is_empty());
+    manifests.retain(|_, manifest| !manifest.commands.is_empty() || !manifest.operations.is_empty());
     Ok(manifests)
 }
 
@@ -179,7 +184,6 @@ fn command_line(manifest: &Manifest) -> clap::Command {
         .value_name("FOLDER")
         .global(true)
         .help("Where plugins lie, instead of the configuration's folder or `plugins` beside the program");
-    let first = manifest.commands.keys().next().cloned().unwrap_or_default();
     let mut line = clap::Command::new(manifest.name.clone())
         .bin_name(name.clone())
         .version(manifest.version.clone())
@@ -188,13 +192,31 @@ fn command_line(manifest: &Manifest) -> clap::Command {
         .arg_required_else_help(true)
         .arg(folder)
         .after_help(format!(
-            "Examples:\n  {name} {first} message.eml\n  {name} {first} message.eml --anchors ca.pem --index index.ldif --json\n\n\
-             Exit status: 0 done, 1 it could not be done or the message is not valid, 2 wrong usage."
+            "Examples:\n{}\n\n\
+             Exit status: 0 done, 1 it could not be done or the message is not valid, 2 wrong usage.",
+            examples(&name, manifest)
         ));
     for (command, what) in &manifest.commands {
         line = line.subcommand(Arguments::augment_args(clap::Command::new(command.clone())).about(what.clone()));
     }
+    for (name, operation) in &manifest.operations {
+        line = line.subcommand(plugin_operation::command_line(name, operation));
+    }
     line
+}
+
+fn examples(name: &str, manifest: &Manifest) -> String {
+    let mut lines = Vec::new();
+    if let Some(first) = manifest.commands.keys().next() {
+        lines.push(format!("  {name} {first} message.eml"));
+        lines.push(format!("  {name} {first} message.eml --anchors ca.pem --index index.ldif --json"));
+    }
+    if let Some((first, operation)) = manifest.operations.iter().next() {
+        let arguments = operation.arguments.iter().filter(|(_, argument)| argument.required);
+        let words: String = arguments.map(|(name, _)| format!(" {name}=…")).collect();
+        lines.push(format!("  {name} {first}{words} --json      (the server must run)"));
+    }
+    lines.join("\n")
 }
 
 /// A host for one command, and what must live as long: compiled plugins are kept for the next time where the user has
