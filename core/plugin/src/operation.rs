@@ -39,7 +39,9 @@ impl Request {
             let names: Vec<&str> = operations.keys().map(String::as_str).collect();
             return Err(match names.is_empty() {
                 true => format!("plugin '{plugin}' has no operations"),
-                false => format!("plugin '{plugin}' has no operation '{}'; it has {}", self.operation, names.join(", ")),
+                false => {
+                    format!("plugin '{plugin}' has no operation '{}'; it has {}", self.operation, names.join(", "))
+                }
             });
         };
         let known = || operation.arguments.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -54,9 +56,7 @@ impl Request {
         }
         let given = |name: &String| self.arguments.iter().any(|(given, _)| given == name);
         match operation.arguments.iter().find(|(name, argument)| argument.required && !given(name)) {
-            Some((name, argument)) => {
-                Err(format!("'{}' needs {name}=…: {}", self.operation, argument.description))
-            }
+            Some((name, argument)) => Err(format!("'{}' needs {name}=…: {}", self.operation, argument.description)),
             None => Ok(()),
         }
     }
@@ -66,7 +66,8 @@ impl Request {
 pub(crate) fn for_the_log(request: &Request, operation: &Operation) -> Vec<(String, String)> {
     let said = |(name, value): &(String, String)| {
         let secret = operation.arguments.get(name).is_some_and(|argument| argument.secret);
-        let value = if secret { "(secret)".to_owned() } else { value.chars().take(limits::LOGGED_ARGUMENT_MAX).collect() };
+        let value =
+            if secret { "(secret)".to_owned() } else { value.chars().take(limits::LOGGED_ARGUMENT_MAX).collect() };
         (format!("argument.{name}"), value)
     };
     request.arguments.iter().filter(|(name, _)| name != CONTINUE).map(said).collect()

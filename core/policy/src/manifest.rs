@@ -191,7 +191,12 @@ fn read_operations(
     for entry in node.entries("'operations'", report) {
         if !is_identifier(&entry.key) || entry.key == "help" {
             let help = "use 1 to 64 lower-case letters, digits and '-', beginning with a letter; 'help' is taken";
-            report.error_with_help(entry.position, "E207", format!("'{}' is no name for an operation", entry.key), help);
+            report.error_with_help(
+                entry.position,
+                "E207",
+                format!("'{}' is no name for an operation", entry.key),
+                help,
+            );
             continue;
         }
         if commands.contains_key(&entry.key) {

@@ -255,3 +255,28 @@ fn commands_of_a_manifest_have_names_and_descriptions() {
         assert!(Manifest::parse("plugin.yaml", &text(wrong)).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn operations_of_a_manifest_have_names_descriptions_and_arguments() {
+    let text = |operations: &str| {
+        format!(
+            "name: a\nversion: 0.1.0\ncontract: sigillo:mail@0.1.0\nstages: []\ncapabilities: []\ndescription: A.\n\
+             commands: {{ look: {{ description: Looks. }} }}\noperations: {operations}\n"
+        )
+    };
+    let sound = "{ add: { description: Adds., arguments: { by: { required: true, description: A number. } } } }";
+    let (manifest, _) = Manifest::parse("plugin.yaml", &text(sound)).unwrap();
+    assert!(manifest.operations["add"].arguments["by"].required);
+    for wrong in [
+        "{ help: { description: x } }",
+        "{ Add: { description: x } }",
+        "{ add: {} }",
+        "{ look: { description: stands under commands too } }",
+        "{ add: { description: x, arguments: { by: {} } } }",
+        "{ add: { description: x, arguments: { continue: { description: taken } } } }",
+        "{ add: { description: x, argument: {} } }",
+        "[add]",
+    ] {
+        assert!(Manifest::parse("plugin.yaml", &text(wrong)).is_err(), "{wrong}");
+    }
+}

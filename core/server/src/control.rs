@@ -139,7 +139,11 @@ impl From<std::io::Error> for Refusal {
     }
 }
 
-async fn answer(server: &Server, writer: &mut (impl AsyncWrite + Unpin), done: operation::Carried) -> std::io::Result<()> {
+async fn answer(
+    server: &Server,
+    writer: &mut (impl AsyncWrite + Unpin),
+    done: operation::Carried,
+) -> std::io::Result<()> {
     let length = done.output.as_ref().map_or(0, sigillo_mail::Rope::len);
     let reply = Reply::Done(Done { answer: done.answer, valid: done.valid, output: done.output.is_some() });
     frame::write(writer, &reply, length).await?;

@@ -46,7 +46,8 @@ pub fn command_line(name: &str, operation: &Operation) -> clap::Command {
         format!("  {:<24}{}{must}", format!("{name}=…"), argument.description)
     };
     let lines: Vec<String> = operation.arguments.iter().map(line).collect();
-    let takes = if lines.is_empty() { "It takes nothing.".to_owned() } else { format!("It takes:\n{}", lines.join("\n")) };
+    let takes =
+        if lines.is_empty() { "It takes nothing.".to_owned() } else { format!("It takes:\n{}", lines.join("\n")) };
     let command = Arguments::augment_args(clap::Command::new(name.to_owned()));
     command.about(operation.description.clone()).after_help(takes)
 }
@@ -69,7 +70,8 @@ pub async fn run(
         actor: operator().name,
         arguments: arguments.clone(),
     };
-    let mut client = Client::connect(&config.data_dir()).await.map_err(|error| CommandError::Other(error.to_string()))?;
+    let mut client =
+        Client::connect(&config.data_dir()).await.map_err(|error| CommandError::Other(error.to_string()))?;
     let terminal = std::io::stderr().is_terminal();
     let done = loop {
         let done = ask(&mut client, &request, file.as_ref(), &mut out).await?;

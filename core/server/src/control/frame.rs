@@ -83,11 +83,7 @@ pub async fn read<T: DeserializeOwned>(
 }
 
 /// Writes the line of a frame; the caller writes `body` octets after it.
-pub async fn write(
-    writer: &mut (impl AsyncWrite + Unpin),
-    head: &impl Serialize,
-    body: u64,
-) -> std::io::Result<()> {
+pub async fn write(writer: &mut (impl AsyncWrite + Unpin), head: &impl Serialize, body: u64) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(&Written { head, body }).map_err(std::io::Error::other)?;
     line.push(b'\n');
     writer.write_all(&line).await
