@@ -29,6 +29,8 @@ pub struct ChangeSet {
     /// Signatures that the step made: each becomes a record of the register of signatures (LOG-17) in the commit that
     /// uses it.
     pub signatures: Vec<SignatureMade>,
+    /// Changes of the archive, in order.
+    pub archive: Vec<ArchiveOp>,
 }
 
 impl ChangeSet {
@@ -41,6 +43,7 @@ impl ChangeSet {
             && self.file_into.is_none()
             && self.flags.is_empty()
             && self.signatures.is_empty()
+            && self.archive.is_empty()
     }
 }
 
@@ -123,4 +126,64 @@ pub struct Event {
     pub related: Vec<String>,
     /// Anything more, by name.
     pub details: Vec<(String, String)>,
+}
+
+/// A change of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchiveOp {
+    /// Keeps a copy.
+    Keep(Kept),
+    /// Lets one go.
+    Release {
+        /// Whose, in lower case.
+        mailbox: String,
+        /// Its name.
+        id: String,
+    },
+}
+
+/// A copy to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The instant of the step and what the key gives: names are in the order of time.
+    pub id: String,
+    /// Whose, in lower case.
+    pub mailbox: String,
+    /// The plugin's own name for it; the same for the same mailbox again is the first copy.
+    pub key: String,
+    /// Which way it went.
+    pub direction: Direction,
+    /// Its bytes.
+    pub content: Rope,
+    /// Their SHA-256.
+    pub sha256: [u8; 32],
+    /// The instant of the step, milliseconds since 1970, UTC.
+    pub at_ms: u64,
+    /// What the plugin says of it.
+    pub properties: Vec<(String, String)>,
+}
+
+/// Which way an archived message went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// To the mailbox.
+    Received,
+    /// From it.
+    Sent,
+}
+
+impl Direction {
+    /// The word of the contract.
+    pub fn word(self) -> &'static str {
+        match self {
+            Direction::Received => "received",
+            Direction::Sent => "sent",
+        }
+    }
+
+    /// From the word.
+    pub fn of(word: &str) -> Option<Direction> {
+        [Direction::Received, Direction::Sent].into_iter().find(|direction| direction.word() == word)
+    }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use sigillo_policy::{Chain, Diagnostic, Facts, OnFailure, Policy, Stage, Step};
 
 use crate::cache::hex;
-use crate::changes::{ChangeSet, SignatureMade};
+use crate::changes::{ArchiveOp, ChangeSet, SignatureMade};
 use crate::command::Answer;
 use crate::host::Host;
 use crate::load::{self, Loaded};
@@ -287,7 +287,12 @@ impl Course {
         let as_it_came = matches!(outcome, Outcome::Reject(_) | Outcome::Defer(_) | Outcome::Hold(_));
         let (kept, dropped): (Vec<_>, Vec<_>) = self.change_sets.into_iter().partition(|(index, _)| keep(*index));
         dropped.iter().for_each(|(_, set)| undone(&set.plugin, passage.id(), &set.signatures));
-        let kept = kept.into_iter().map(|(_, changes)| changes);
+        // A message that does not go on leaves no copy, whichever step would have kept one.
+        let goes_on = matches!(outcome, Outcome::Continue | Outcome::Accept);
+        let kept = kept.into_iter().map(|(_, mut changes)| {
+            changes.archive.retain(|op| goes_on || !matches!(op, ArchiveOp::Keep(_)));
+            changes
+        });
         let (message, structure) = match as_it_came {
             true => (passage.message().clone(), passage.structure().clone()),
             false => (self.view.rope.clone(), self.view.structure.clone()),

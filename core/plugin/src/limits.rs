@@ -57,6 +57,16 @@ pub const STATE_READS_PER_STEP_MAX: usize = 4096;
 pub const EVENTS_PER_STEP_MAX: usize = 4096;
 /// Octets of one event.
 pub const EVENT_MAX: usize = 64 * 1024;
+/// Copies that one step keeps in the archive, as the contract says.
+pub const KEEPS_PER_STEP_MAX: usize = 64;
+/// Copies that one step lets go, as the contract says.
+pub const RELEASES_PER_STEP_MAX: usize = 4096;
+/// Copies or mailboxes that one look at the archive returns, as the contract says.
+pub const ARCHIVE_PAGE_MAX: u32 = 1000;
+/// Properties of one copy, as the contract says.
+pub const PROPERTIES_MAX: usize = 16;
+/// Octets of the value of one, as the contract says: a subject's length, mostly.
+pub const PROPERTY_MAX: usize = 1024;
 /// Octets of a line of the operator's log, as the contract says.
 pub const LOG_LINE_MAX: usize = 1024;
 /// Lines that one step writes to the operator's log, as the contract says.

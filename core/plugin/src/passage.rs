@@ -116,3 +116,10 @@ impl Passage {
         }
     }
 }
+
+/// The message as final delivery files it, with the field that it adds (RFC 5321 §4.4).
+pub fn with_return_path(reverse_path: &str, content: &Rope) -> Rope {
+    let mut rope = Rope::from_bytes(format!("Return-Path: <{reverse_path}>\r\n"));
+    rope.append(content);
+    rope
+}

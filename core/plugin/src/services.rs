@@ -8,7 +8,7 @@ use sigillo_mail::structure::Structure;
 use sigillo_mail::{Rope, Source};
 use sigillo_trust::{Directory, Verification};
 
-use crate::changes::SignatureMade;
+use crate::changes::{Direction, SignatureMade};
 
 /// Why the server could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +103,40 @@ pub struct LogFile {
     pub stamped: Option<u64>,
 }
 
+/// A copy in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveItem {
+    /// Its name.
+    pub id: String,
+    /// Whose, in lower case.
+    pub mailbox: String,
+    /// Which way it went.
+    pub direction: Direction,
+    /// When it was kept, milliseconds since 1970, UTC.
+    pub at_ms: u64,
+    /// Octets.
+    pub size: u64,
+    /// Of its bytes.
+    pub sha256: [u8; 32],
+    /// What the plugin that kept it said of it.
+    pub properties: Vec<(String, String)>,
+}
+
+/// What the archive of a mailbox holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ArchiveUsage {
+    /// Octets.
+    pub used: u64,
+    /// Copies.
+    pub count: u64,
+    /// When the oldest one was kept, milliseconds since 1970, UTC.
+    pub oldest_ms: Option<u64>,
+}
+
+fn no_archive<T>() -> Result<T, ServiceError> {
+    Err(ServiceError::Unavailable("there is no archive here".into()))
+}
+
 /// What a line of the operator's log obliges an operator to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -176,6 +210,32 @@ pub trait Services: Send + Sync {
     /// HMAC-SHA-256 over data under a key of this plugin alone.
     fn mac(&self, _plugin: &str, _data: &[u8]) -> Result<[u8; 32], ServiceError> {
         Err(ServiceError::Unavailable("this server has no secret".into()))
+    }
+    /// The copy of a mailbox under a key, if there is one.
+    async fn archive_find(&self, _mailbox: &str, _key: &str) -> Result<Option<String>, ServiceError> {
+        no_archive()
+    }
+    /// What the archive of a mailbox holds.
+    async fn archive_usage(&self, _mailbox: &str) -> Result<ArchiveUsage, ServiceError> {
+        no_archive()
+    }
+    /// Copies of a mailbox kept before an instant, oldest first, after an id, at most `limit`.
+    async fn archive_items(
+        &self,
+        _mailbox: &str,
+        _before_ms: u64,
+        _after: Option<&str>,
+        _limit: u32,
+    ) -> Result<Vec<ArchiveItem>, ServiceError> {
+        no_archive()
+    }
+    /// Mailboxes that have anything in the archive, in order, after one, at most `limit`.
+    async fn archive_mailboxes(&self, _after: Option<&str>, _limit: u32) -> Result<Vec<String>, ServiceError> {
+        no_archive()
+    }
+    /// The bytes of one copy.
+    async fn archive_open(&self, _mailbox: &str, _id: &str) -> Result<Rope, ServiceError> {
+        no_archive()
     }
     /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);

@@ -46,7 +46,7 @@ impl MessageView {
     }
 }
 
-async fn parsed(rope: Rope, source: Arc<dyn Source>) -> Result<MessageView, String> {
+pub(crate) async fn parsed(rope: Rope, source: Arc<dyn Source>) -> Result<MessageView, String> {
     let short = rope.len() <= limits::INLINE_WORK_MAX;
     let parse = move || {
         let structure = Structure::parse(&rope, &*source).map_err(|error| error.to_string())?;

@@ -39,11 +39,13 @@ pub enum Capability {
     Mac,
     /// Own addresses: mail to them is the plugin's.
     Receive,
+    /// Keep copies of messages.
+    Archive,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 13] = [
+    pub const ALL: [Capability; 14] = [
         Capability::Submit,
         Capability::Signer,
         Capability::Verifier,
@@ -57,6 +59,7 @@ impl Capability {
         Capability::Registro,
         Capability::Mac,
         Capability::Receive,
+        Capability::Archive,
     ];
 
     /// The word for it in policies, manifests and the contract.
@@ -75,6 +78,7 @@ impl Capability {
             Capability::Registro => "registro",
             Capability::Mac => "mac",
             Capability::Receive => "receive",
+            Capability::Archive => "archive",
         }
     }
 
@@ -94,6 +98,7 @@ impl Capability {
             Capability::Registro => "registro: read",
             Capability::Mac => "mac: true",
             Capability::Receive => "receive: [\"PREFIX*@domain\"]",
+            Capability::Archive => "archive: true",
         }
     }
 
@@ -164,6 +169,8 @@ pub struct Grants {
     pub mac: bool,
     /// Addresses of ordinary domains of this server that are the plugin's where no mailbox has them.
     pub receive: Vec<AddressPattern>,
+    /// Keep, read and let go copies of messages.
+    pub archive: bool,
 }
 
 impl Grants {
@@ -193,6 +200,7 @@ impl Grants {
             Capability::Registro => self.registro,
             Capability::Mac => self.mac,
             Capability::Receive => !self.receive.is_empty(),
+            Capability::Archive => self.archive,
         }
     }
 
@@ -228,6 +236,7 @@ impl Grants {
             Capability::Registro => self.registro = read_access(node, report),
             Capability::Mac => self.mac = node.boolean(report) == Some(true),
             Capability::Receive => self.receive = read_patterns(node, "'receive'", report),
+            Capability::Archive => self.archive = node.boolean(report) == Some(true),
         }
     }
 }

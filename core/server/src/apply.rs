@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sigillo_mail::{Domain, Mailbox};
-use sigillo_plugin::{ChainRun, ChangeSet, TimerOp};
+use sigillo_plugin::{ArchiveOp, ChainRun, ChangeSet, TimerOp};
+use sigillo_store::archive::NewCopy;
 use sigillo_store::evidence::NewEvent;
 use sigillo_store::{DomainClass, MessageId, NewEntry, Phase, StoreError, Tx};
 
@@ -88,6 +89,7 @@ fn apply_set(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str, life: Duration) ->
         })?;
     }
     crate::signatures::append(tx, set, passage)?;
+    set.archive.iter().try_for_each(|op| change_archive(tx, op))?;
     for submission in &set.submissions {
         let letter = Letter {
             id: submission.id.clone(),
@@ -99,6 +101,24 @@ fn apply_set(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str, life: Duration) ->
         enqueue(tx, &letter, life)?;
     }
     Ok(())
+}
+
+fn change_archive(tx: &mut Tx<'_>, op: &ArchiveOp) -> Result<(), StoreError> {
+    match op {
+        ArchiveOp::Keep(kept) => {
+            let copy = NewCopy {
+                id: kept.id.clone(),
+                mailbox: kept.mailbox.clone(),
+                key: kept.key.clone(),
+                direction: kept.direction.word().to_owned(),
+                sha256: kept.sha256,
+                kept: kept.at_ms,
+                properties: kept.properties.clone(),
+            };
+            tx.archive_keep(&copy, &kept.content)
+        }
+        ArchiveOp::Release { mailbox, id } => tx.archive_release(mailbox, id).map(drop),
+    }
 }
 
 /// Puts a letter on its way: to other servers at once, to domains of this server through the reception chain

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use sigillo_delivery::Failed;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{EnhancedCode, Envelope, Failure};
-use sigillo_plugin::{ChainRun, MailboxStatus, Outcome, Passage};
+use sigillo_plugin::{ChainRun, MailboxStatus, Outcome, Passage, with_return_path};
 use sigillo_policy::Stage;
 use sigillo_store::queue::Recipient;
 use sigillo_store::{Entry, StoreError, Tx};
 
-use crate::dispatch::{Work, with_return_path};
+use crate::dispatch::Work;
 use crate::origin::Letter;
 use crate::passage::CONFLICTS_MAX;
 use crate::server::Server;
@@ -301,7 +301,7 @@ impl Filing {
             None => tx.add_folder(&account, wanted, None)?,
         };
         let flags: Vec<String> = run.change_sets.iter().flat_map(|set| set.flags.iter().cloned()).collect();
-        let message = tx.put_message(&with_return_path(letter, &run.message))?;
+        let message = tx.put_message(&with_return_path(&letter.reverse_path.to_string(), &run.message))?;
         let now = tx.now();
         let uid = tx.file(&account, folder, message, &flags, now)?;
         if self.stored_follows {

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sigillo_mail::Failure;
 use sigillo_mail::structure::Structure;
-use sigillo_mail::{Failure, Rope};
 use sigillo_policy::Stage;
 use sigillo_store::queue::{Recipient, RecipientState};
 use sigillo_store::{Entry, EntryId, Phase, StoreError};
@@ -259,11 +259,4 @@ impl Drop for Guard {
         self.in_flight.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
         self.in_flight.ended.notify_one();
     }
-}
-
-/// The field that final delivery adds (RFC 5321 §4.4).
-pub(crate) fn with_return_path(letter: &Letter, content: &Rope) -> Rope {
-    let mut rope = Rope::from_bytes(format!("Return-Path: <{}>\r\n", letter.reverse_path));
-    rope.append(content);
-    rope
 }

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use sigillo_delivery::scan::{ScanError, Scanners, View};
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Mailbox, Rope, Source};
-use sigillo_plugin::{Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed};
+use sigillo_plugin::{
+    ArchiveItem, ArchiveUsage, Direction, Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed,
+};
 use sigillo_store::{AccountState, Store, StoreError};
 use sigillo_trust::{Anchors, Directory, KeyCertificate, Verification};
 
@@ -138,6 +140,21 @@ pub fn mailbox_status(store: &Store, address: &Mailbox, size: u64) -> Result<Mai
     })
 }
 
+/// A copy as plugins see it.
+fn archive_item(copy: sigillo_store::archive::Copy) -> Result<ArchiveItem, ServiceError> {
+    let direction = Direction::of(&copy.direction);
+    let damaged = || ServiceError::Unavailable(format!("copy {} of the archive has no direction", copy.id));
+    Ok(ArchiveItem {
+        direction: direction.ok_or_else(damaged)?,
+        id: copy.id,
+        mailbox: copy.mailbox,
+        at_ms: copy.kept,
+        size: copy.size,
+        sha256: copy.sha256,
+        properties: copy.properties,
+    })
+}
+
 #[async_trait]
 impl Services for Facilities {
     fn source(&self) -> Arc<dyn Source> {
@@ -244,6 +261,40 @@ impl Services for Facilities {
     fn mac(&self, plugin: &str, data: &[u8]) -> Result<[u8; 32], ServiceError> {
         let secret = self.secret.get().ok_or_else(|| unavailable("the server is not running"))?;
         Ok(secret.tag(plugin, data))
+    }
+
+    async fn archive_find(&self, mailbox: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        self.store.look(|r| r.archive_find(mailbox, key)).map_err(unavailable)
+    }
+
+    async fn archive_usage(&self, mailbox: &str) -> Result<ArchiveUsage, ServiceError> {
+        let found = self.store.look(|r| r.archive_usage(mailbox)).map_err(unavailable)?;
+        Ok(ArchiveUsage { used: found.used, count: found.count, oldest_ms: found.oldest })
+    }
+
+    async fn archive_items(
+        &self,
+        mailbox: &str,
+        before_ms: u64,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<ArchiveItem>, ServiceError> {
+        let (mailbox, after) = (mailbox.to_owned(), after.map(str::to_owned));
+        let found = self.store.read(move |r| r.archive_items(&mailbox, before_ms, after.as_deref(), limit)).await;
+        found.map_err(unavailable)?.into_iter().map(archive_item).collect()
+    }
+
+    async fn archive_mailboxes(&self, after: Option<&str>, limit: u32) -> Result<Vec<String>, ServiceError> {
+        let after = after.map(str::to_owned);
+        self.store.read(move |r| r.archive_mailboxes(after.as_deref(), limit)).await.map_err(unavailable)
+    }
+
+    async fn archive_open(&self, mailbox: &str, id: &str) -> Result<Rope, ServiceError> {
+        match self.store.look(|r| r.archive_message(mailbox, id)) {
+            Ok((_, content)) => Ok(content),
+            Err(StoreError::NotFound(_)) => Err(ServiceError::NotFound),
+            Err(error) => Err(unavailable(error)),
+        }
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {

@@ -19,6 +19,7 @@
 //! | a write-ahead log with whole transactions | killed after the commit | SQLite applies it |
 //! | a write-ahead log with a torn transaction | killed during the commit | SQLite drops it; nobody was told 250 |
 //! | a segment file whose rows are gone | killed between commit and unlink | removed |
+//! | content that only the archive names | the message left its folder | stays: [`archive`] names it |
 //! | `registro/.*.part` | killed while a log file was written | written anew by the next sealing |
 //! | a whole log file that no row names | killed between its rename and the commit | taken as it is by the next sealing, if it continues the chain |
 //! | a row with a stamp and no `.tsr` beside the log file | killed between the commit and the rename | written from the row by the next sweep |
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod archive;
 pub mod commit;
 pub mod error;
 pub mod evidence;

@@ -181,3 +181,45 @@ CREATE TABLE IF NOT EXISTS quarantine (
     created    BIGINT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS quarantine_by_message ON quarantine(message);
+
+-- Copies of messages kept for a mailbox beside its folders. `id` begins with the instant in hexadecimal, so that its
+-- order is that of time; direction: received | sent; `properties` is JSON. No reference to accounts: the archive of a
+-- mailbox that was closed stays until somebody lets it go.
+CREATE TABLE IF NOT EXISTS archive_usage (
+    mailbox TEXT PRIMARY KEY,
+    used    BIGINT NOT NULL,
+    copies  BIGINT NOT NULL
+);
+-- As IMAP shows them: one for each month and direction. `left_seq`: the change with which a copy last left.
+CREATE TABLE IF NOT EXISTS archive_folders (
+    id           INTEGER PRIMARY KEY,
+    mailbox      TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    uid_validity BIGINT NOT NULL,
+    uid_next     BIGINT NOT NULL,
+    mod_seq      BIGINT NOT NULL,
+    left_seq     BIGINT NOT NULL DEFAULT 0,
+    subscribed   INTEGER NOT NULL DEFAULT 1,
+    copies       BIGINT NOT NULL,
+    size         BIGINT NOT NULL,
+    UNIQUE (mailbox, name)
+);
+CREATE TABLE IF NOT EXISTS archive (
+    mailbox    TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    direction  TEXT NOT NULL,
+    message    BIGINT NOT NULL REFERENCES messages(id),
+    size       BIGINT NOT NULL,
+    sha256     BLOB NOT NULL,
+    kept       BIGINT NOT NULL,
+    properties TEXT NOT NULL,
+    folder     BIGINT NOT NULL REFERENCES archive_folders(id),
+    uid        BIGINT NOT NULL,
+    mod_seq    BIGINT NOT NULL,
+    PRIMARY KEY (mailbox, id),
+    UNIQUE (mailbox, key),
+    UNIQUE (folder, uid)
+);
+CREATE INDEX IF NOT EXISTS archive_by_message ON archive(message);
+CREATE INDEX IF NOT EXISTS archive_by_change ON archive(folder, mod_seq);

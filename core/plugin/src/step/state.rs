@@ -11,7 +11,7 @@ use sigillo_trust::Directory;
 use wasmtime::component::ResourceTable;
 
 use crate::cache::hex;
-use crate::changes::{ChangeSet, Event, SignatureMade, StateWrite, Submission, TimerOp};
+use crate::changes::{ArchiveOp, ChangeSet, Event, SignatureMade, StateWrite, Submission, TimerOp};
 use crate::limits;
 use crate::meter::{Budget, LimitHit, MemoryLimit, Tally};
 use crate::operation::Request;
@@ -73,6 +73,8 @@ pub struct Recorded {
     pub flags: Vec<String>,
     /// See [`ChangeSet`].
     pub signatures: Vec<SignatureMade>,
+    /// See [`ChangeSet`].
+    pub archive: Vec<ArchiveOp>,
 }
 
 impl Recorded {
@@ -89,6 +91,7 @@ impl Recorded {
             file_into: self.file_into,
             flags: self.flags,
             signatures: self.signatures,
+            archive: self.archive,
         }
     }
 }
@@ -223,6 +226,11 @@ impl StepState {
     /// What somebody asks, at an operation.
     pub fn request(&self) -> Option<&Request> {
         self.inputs.request.as_deref()
+    }
+
+    /// The stage; none while the settings are checked and for a wake-up.
+    pub fn stage(&self) -> Option<Stage> {
+        self.inputs.stage
     }
 
     /// Whether the stage is one at which a delivery may still be changed.

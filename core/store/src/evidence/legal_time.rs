@@ -31,6 +31,11 @@ pub fn day(at: Millis) -> (Millis, Millis) {
     (millis(&begin), end.map_or(Millis::MAX, |end| millis(&end)))
 }
 
+/// `2026/11`: the legal month of an instant, for names of folders.
+pub fn month(at: Millis) -> String {
+    zoned(at).strftime("%Y/%m").to_string()
+}
+
 /// `20261126T000000+0100`: ISO 8601 in its basic form, to the second, for names of files.
 pub fn compact(at: Millis) -> String {
     zoned(at).strftime("%Y%m%dT%H%M%S%z").to_string()
