@@ -38,7 +38,6 @@ pub use engine::Engine;
 pub use host::{Host, HostError, HostOptions};
 pub use load::manifests;
 pub use operation::{Operated, Request};
-pub use passage::{Arrival, Passage};
 pub use passage::{Arrival, Passage, with_return_path};
 pub use run::{ChainRun, Outcome, Reply, StepRecord};
 pub use services::{
