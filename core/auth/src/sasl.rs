@@ -37,6 +37,9 @@ pub enum SaslError {
     /// Unknown login or wrong password: never told apart.
     #[error("wrong login or password")]
     Denied,
+    /// The password is right and may not be used any more, or not yet.
+    #[error("the password has expired or must be changed first")]
+    Barred,
     /// The client gave up (`*`, RFC 4954 §4).
     #[error("cancelled by the client")]
     Cancelled,

@@ -174,6 +174,12 @@ pub enum BackendError {
     /// The account may hold no more.
     #[error("quota exceeded")]
     OverQuota,
+    /// Somebody else works on the message (RFC 5530 §3, INUSE); the words are for the client.
+    #[error("{0}")]
+    InUse(String),
+    /// This user may not (RFC 5530 §3, NOPERM); the words are for the client.
+    #[error("{0}")]
+    NoPermission(String),
     /// Not possible for good; the words are for the client.
     #[error("{0}")]
     Refused(String),
@@ -196,6 +202,15 @@ pub trait Appending: Send {
 pub trait Backend: Send + Sync + 'static {
     /// The account and credential of a login name; none when there is no such account or it may not log in.
     async fn credential(&self, login: &str) -> Result<Option<(String, Credential)>, BackendError>;
+    /// Why `login`, who has just proved to know the password, may not come in all the same; none if he may. The words
+    /// are for the client.
+    async fn barred(&self, _login: &str) -> Result<Option<String>, BackendError> {
+        Ok(None)
+    }
+    /// What answers the session of `login` from now on, where users of one account differ in what they may do.
+    async fn for_user(&self, _login: &str) -> Result<Option<Arc<dyn Backend>>, BackendError> {
+        Ok(None)
+    }
     /// An authentication of `peer` (address and port) ended: for the log, and for whoever counts failures.
     fn authenticated(&self, _peer: &str, _login: &str, _good: bool) {}
     /// A TLS handshake with `peer` ended, with version and cipher or with what went wrong: for the log.
@@ -239,6 +254,14 @@ pub trait Backend: Send + Sync + 'static {
         change: &FlagChange,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Stored, BackendError>;
+    /// This session reads the bodies of messages: for whoever keeps a history of it.
+    async fn reading(&self, _folder: FolderId, _uids: &[Uid]) -> Result<(), BackendError> {
+        Ok(())
+    }
+    /// Sets `\Seen` because this session reads the messages; those whose flags it may not change are left out.
+    async fn mark_seen(&self, folder: FolderId, uids: &[Uid]) -> Result<Stored, BackendError> {
+        self.store_flags(folder, uids, &FlagChange::Add(Flags::system(Flags::SEEN)), None).await
+    }
     /// Removes messages, those that are still there and, with `only_deleted`, still have `\Deleted`.
     async fn expunge(
         &self,

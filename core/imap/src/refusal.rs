@@ -34,6 +34,8 @@ impl From<BackendError> for Refusal {
             BackendError::NoSuchFolder => "[NONEXISTENT] no such folder".into(),
             BackendError::FolderExists => "[ALREADYEXISTS] folder exists".into(),
             BackendError::OverQuota => "[OVERQUOTA] quota exceeded".into(),
+            BackendError::InUse(why) => format!("[INUSE] {}", printable(&why)).into(),
+            BackendError::NoPermission(why) => format!("[NOPERM] {}", printable(&why)).into(),
             BackendError::Refused(why) => format!("[CANNOT] {}", printable(&why)).into(),
             BackendError::Unavailable(source) => {
                 tracing::warn!(error = %source, "IMAP request failed");
@@ -54,6 +56,6 @@ impl Refusal {
 }
 
 /// Text that cannot end a response line early.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).take(200).collect()
 }

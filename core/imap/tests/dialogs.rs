@@ -13,7 +13,8 @@
 //! 1 tls                    the handshake after STARTTLS
 //! 1 closed                 the server has closed
 //! ```
-//! Accounts: mario@alfa.example, luigi@alfa.example, with the passwords secret-mario and secret-luigi.
+//! Accounts: mario@alfa.example, luigi@alfa.example, with the passwords secret-mario and secret-luigi; and
+//! anna@alfa.example, whose password secret-anna must be changed first.
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod support;
@@ -58,6 +59,8 @@ impl Server {
         let memory = support::Memory::default();
         memory.account("mario@alfa.example", "secret-mario");
         memory.account("luigi@alfa.example", "secret-luigi");
+        memory.account("anna@alfa.example", "secret-anna");
+        memory.bar("anna@alfa.example", "this is the first password: change it before the first use");
         let (stop, shutdown) = watch::channel(false);
         Server { memory, tls, connector: TlsConnector::from(Arc::new(client)), shutdown, _stop: stop }
     }

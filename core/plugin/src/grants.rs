@@ -110,6 +110,7 @@ mod tests {
             description: String::new(),
             commands: Default::default(),
             operations: Default::default(),
+            mailbox_settings: Default::default(),
             config: None,
         };
         let plugin = Plugin {

@@ -15,6 +15,7 @@ pub mod diagnostic;
 pub mod facts;
 pub mod grants;
 pub mod limits;
+pub mod mailbox_settings;
 pub mod manifest;
 pub mod yaml;
 
@@ -31,6 +32,7 @@ pub use facts::{Condition, FactValue, Facts};
 pub use grants::{Capability, Grants, SubmitGrant, TimerGrant};
 pub use limits::Limits;
 pub use manifest::{Argument, CONTRACT, Manifest, Manifests, Operation, is_identifier};
+pub use mailbox_settings::{MailboxSetting, MailboxSettings, SetBy};
 pub use parse::parse;
 pub use pattern::AddressPattern;
 pub use policy::{Component, Plugin, Policy};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::grants::Capability;
+use crate::mailbox_settings::{self, MailboxSetting};
 use crate::stage::Stage;
 use crate::yaml::{Document, Map, Node};
 
@@ -97,6 +98,8 @@ pub struct Manifest {
     pub commands: BTreeMap<String, String>,
     /// What may be asked of it under a policy, in the order of their names.
     pub operations: BTreeMap<String, Operation>,
+    /// What can be set for each mailbox, by name.
+    pub mailbox_settings: BTreeMap<String, MailboxSetting>,
     /// The keys of its settings, if it says them: then a policy's `config:` is checked against them.
     pub config: Option<BTreeMap<String, Setting>>,
 }
@@ -128,6 +131,8 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
     let description = map.require("description", report).and_then(|node| node.name(report));
     let commands = map.get("commands").map(|node| read_commands(node, report)).unwrap_or_default();
     let operations = map.get("operations").map(|node| read_operations(node, &commands, report)).unwrap_or_default();
+    let mailbox_settings =
+        map.get("mailbox-settings").map(|node| mailbox_settings::read(node, report)).unwrap_or_default();
     let config = map.get("config").map(|node| read_settings(node, report));
     map.finish(report);
     Some(Manifest {
@@ -139,6 +144,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
         description: description?.to_owned(),
         commands,
         operations,
+        mailbox_settings,
         config,
     })
 }

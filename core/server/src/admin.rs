@@ -166,7 +166,7 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Serve => serve::serve(config).await,
         Command::Check { .. } | Command::Plugin(_) => Ok(()),
         Command::Domain(command) => mailboxes::domain(&open(&config)?, command).await,
-        Command::Mailbox(command) => mailboxes::mailbox(&open(&config)?, command).await,
+        Command::Mailbox(command) => mailboxes::mailbox(&config, &open(&config)?, command).await,
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
         Command::Index(command) => index::index(&config, command).await,
         Command::Quarantine(command) => quarantine::quarantine(&open(&config)?, command).await,

@@ -12,7 +12,7 @@ use sigillo_store::archive::NewCopy;
 use sigillo_store::evidence::NewEvent;
 use sigillo_store::{DomainClass, MessageId, NewEntry, Phase, StoreError, Tx};
 
-use crate::origin::{Letter, Origin};
+use crate::origin::{Letter, Origin, Way};
 
 /// Where recipients of one letter live, so that each kind goes its own way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,7 +182,8 @@ fn put_entry(
 }
 
 /// Appends an event of the server itself, with the seven data of LOG-01 and the external server of LOG-05: the one that
-/// `details` name as `host`, or else the one that the letter came from.
+/// `details` name as `host`, or else the one that the letter came from. Of a submission the login stands there too
+/// (BOX-06).
 pub fn log_event(
     tx: &mut Tx<'_>,
     kind: &str,
@@ -190,6 +191,8 @@ pub fn log_event(
     recipients: Vec<String>,
     details: &[(&str, String)],
 ) -> Result<(), StoreError> {
+    let user = letter.origin.properties.get(Origin::USER).filter(|_| letter.origin.way == Way::Submission);
+    let user = user.map(|login| ("user".to_owned(), login.clone()));
     let detail = |name| details.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
     tx.append_evidence(NewEvent {
         peer: detail("host").unwrap_or_else(|| letter.origin.peer()),
@@ -200,7 +203,7 @@ pub fn log_event(
         recipients,
         subject: letter.origin.subject.clone(),
         related: vec![letter.id.clone()],
-        details: details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        details: details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).chain(user).collect(),
         passage: letter.id.clone(),
         source: "core".to_owned(),
     })?;

@@ -14,6 +14,9 @@ pub fn policy(config: &Config) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnost
     if findings.iter().any(Diagnostic::is_error) {
         return Err(findings);
     }
+    if let Err(twice) = sigillo_policy::MailboxSettings::of(&manifests) {
+        return Err(vec![Diagnostic::file(&config.path(&config.plugins_dir).display().to_string(), "E510", twice)]);
+    }
     let (policy, warnings) = sigillo_policy::parse(&name, &text, &manifests)?;
     let nowhere = unknown_scanners(&policy, config);
     if !nowhere.is_empty() {

@@ -12,11 +12,11 @@ use sigillo_imap::{
     Snapshot, SpecialUse, Status, Stored, Uid,
 };
 use sigillo_mail::{Rope, Source};
-use sigillo_store::{AccountState, Item, Reader, Spool, Store, StoreError, Tx};
+use sigillo_store::{Item, Reader, Spool, Store, StoreError, Tx};
 use tokio::sync::{broadcast, watch};
 
 use crate::evidence::front_end::Happening;
-use crate::server::Server;
+use crate::server::{Server, barred, with_credential};
 
 /// Folders of the store, account by account.
 pub struct ImapService {
@@ -165,17 +165,15 @@ impl Backend for ImapService {
 
     async fn credential(&self, login: &str) -> Result<Option<(String, Credential)>, BackendError> {
         let login = login.to_owned();
-        let Some(account) = self.read(move |r| r.account(&login)).await? else { return Ok(None) };
-        if account.state != AccountState::Active {
-            return Ok(None);
-        }
-        match account.credential.parse() {
-            Ok(credential) => Ok(Some((account.address, credential))),
-            Err(error) => {
-                tracing::error!(account = %account.address, %error, "the stored credential cannot be read");
-                Ok(None)
-            }
-        }
+        let user = self.read(move |r| r.user_at_the_door(&login)).await?;
+        Ok(user.and_then(with_credential).map(|(user, credential)| (user.account, credential)))
+    }
+
+    async fn barred(&self, login: &str) -> Result<Option<String>, BackendError> {
+        let login = login.to_owned();
+        let user = self.read(move |r| r.user(&login)).await?;
+        let why = user.and_then(|user| user.admitted(sigillo_store::commit::now()).err());
+        Ok(why.map(|why| barred(why).to_owned()))
     }
 
     async fn folders(&self, account: &str) -> Result<Vec<Folder>, BackendError> {

@@ -24,7 +24,7 @@ pub enum Way {
 pub struct Origin {
     /// The way in.
     pub way: Way,
-    /// The login of the user who submitted it.
+    /// The address of the mailbox whose user submitted it.
     pub identity: Option<String>,
     /// Facts of the session by name, as plugins see them.
     pub properties: BTreeMap<String, String>,
@@ -38,6 +38,9 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The property with the login of the user who submitted a message: of a multi-user mailbox, which of them (BOX-06).
+    pub const USER: &str = "identity.user";
+
     /// Of something that this server made; `by` is `core` or the name of a plugin.
     pub fn internal(by: &str) -> Origin {
         Origin {

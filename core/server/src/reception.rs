@@ -19,13 +19,13 @@ use sigillo_smtp::facts::{ListenerKind, SessionFacts, TlsFacts, Transaction};
 use sigillo_smtp::server::{Accepted, Handler, Sink};
 use sigillo_smtp::syntax::MailParameters;
 use sigillo_smtp::trace;
-use sigillo_store::{AccountState, DomainClass, Spool};
+use sigillo_store::{AccountState, DomainClass, Spool, StoreError};
 
 use crate::deliver::undeliverable;
 use crate::evidence::front_end::Happening;
 use crate::origin::{Letter, Origin, Way, new_id, parse};
 use crate::passage::{Ending, Waiting, check_loop};
-use crate::server::Server;
+use crate::server::{Server, barred};
 
 /// What SMTP sessions ask of the server.
 pub struct Reception {
@@ -42,7 +42,18 @@ impl Reception {
 #[async_trait]
 impl Handler for Reception {
     async fn credential(&self, _: &SessionFacts, login: &str) -> Result<Option<Credential>, Failure> {
-        self.server.credential(login).map_err(Failure::internal)
+        let found = self.server.user_at_the_door(login).map_err(Failure::internal)?;
+        Ok(found.map(|(_, credential)| credential))
+    }
+
+    async fn admits(&self, _: &SessionFacts, login: &str) -> Result<(), Failure> {
+        let found = self.server.user_at_the_door(login).map_err(Failure::internal)?;
+        let admitted = found.map(|(user, _)| user.admitted(sigillo_store::commit::now()));
+        match admitted {
+            Some(Err(why)) => Err(Failure::permanent(EnhancedCode(5, 7, 8), barred(why))),
+            // A login that is not there fails at its password.
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     fn authenticated(&self, session: &SessionFacts, login: &str, outcome: Result<(), SaslError>) {
@@ -71,12 +82,18 @@ impl Handler for Reception {
 
     async fn mail(&self, session: &SessionFacts, path: &ReversePath, _: MailParameters) -> Result<(), Failure> {
         let Some(identity) = &session.identity else { return Ok(()) };
-        // PEC §5.2 and every provider's practice: who logged in is who sends.
+        // PEC §5.2 and every provider's practice: who logged in is who sends. Operators send as their mailbox (BOX-06).
+        let account = self.server.account_of(identity).map_err(Failure::internal)?;
         match path.mailbox() {
-            Some(mailbox) if mailbox.key() == identity.to_ascii_lowercase() => Ok(()),
+            Some(mailbox) if Some(mailbox.key()) == account => Ok(()),
             _ => Err(Failure::permanent(
                 EnhancedCode::REFUSED,
-                format!("You are logged in as {}, not as this sender", printable(identity)),
+                match account {
+                    Some(account) if account != identity.to_ascii_lowercase() => {
+                        format!("You are logged in as {}, who sends as {account} only", printable(identity))
+                    }
+                    _ => format!("You are logged in as {}, not as this sender", printable(identity)),
+                },
             )),
         }
     }
@@ -179,7 +196,7 @@ impl Sink for Incoming {
         let id = new_id();
         let letter = Letter {
             id: id.clone(),
-            origin: origin(&session, &id).of(&structure),
+            origin: server.origin(&session, &id)?.of(&structure),
             reverse_path: envelope.reverse_path,
             recipients: envelope.recipients,
             content,
@@ -251,7 +268,7 @@ async fn with_message_id(
     Ok((rope, structure))
 }
 
-fn origin(session: &SessionFacts, id: &str) -> Origin {
+fn properties(session: &SessionFacts) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::from([
         ("peer.ip".to_owned(), session.peer.ip().to_canonical().to_string()),
         ("session.id".to_owned(), session.id.clone()),
@@ -268,14 +285,7 @@ fn origin(session: &SessionFacts, id: &str) -> Origin {
         properties.insert("tls.version".to_owned(), tls.version.clone());
         properties.insert("tls.cipher".to_owned(), tls.cipher.clone());
     }
-    Origin {
-        way: if session.kind == ListenerKind::Submission { Way::Submission } else { Way::Relay },
-        identity: session.identity.as_deref().map(str::to_ascii_lowercase),
-        properties,
-        message_id: String::new(),
-        subject: String::new(),
-        trace: Some(trace::received(session, id, sigillo_store::commit::now())),
-    }
+    properties
 }
 
 fn printable(text: &str) -> String {
@@ -283,6 +293,34 @@ fn printable(text: &str) -> String {
 }
 
 impl Server {
+    /// The mailbox that a login acts for.
+    fn account_of(&self, login: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.store().look(|r| r.user(login))?.map(|user| user.account))
+    }
+
+    /// How the message of this session came. The identity is the mailbox that sends; which of its users did is a property
+    /// and goes into the message log (BOX-06).
+    fn origin(&self, session: &SessionFacts, id: &str) -> Result<Origin, Failure> {
+        let mut properties = properties(session);
+        let mut identity = None;
+        if let Some(login) = &session.identity {
+            let user = self.store().look(|r| r.user(login)).map_err(Failure::internal)?;
+            let user = user.filter(|user| user.state == AccountState::Active);
+            let user =
+                user.ok_or_else(|| Failure::permanent(EnhancedCode::REFUSED, "This login may not send any more"))?;
+            properties.insert(Origin::USER.to_owned(), user.login);
+            identity = Some(user.account);
+        }
+        Ok(Origin {
+            way: if session.kind == ListenerKind::Submission { Way::Submission } else { Way::Relay },
+            identity,
+            properties,
+            message_id: String::new(),
+            subject: String::new(),
+            trace: Some(trace::received(session, id, sigillo_store::commit::now())),
+        })
+    }
+
     /// Submission from an ordinary domain: the author must be the user who logged in (attack I10). In certified domains
     /// the access point answers this with a notice.
     fn check_author(&self, letter: &Letter, structure: &Structure) -> Result<(), Failure> {

@@ -8,7 +8,8 @@ use sigillo_auth::{Credential, ServerSecret};
 use sigillo_delivery::{Courier, Router, Schedule};
 use sigillo_mail::{Domain, Mailbox};
 use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus};
-use sigillo_store::{AccountState, DomainClass, Store, StoreError};
+use sigillo_store::users::Barred;
+use sigillo_store::{DomainClass, Store, StoreError, User};
 use sigillo_trust::Directory;
 use tokio::sync::watch;
 
@@ -209,21 +210,9 @@ impl Server {
         &self.secret
     }
 
-    /// How the password of a login is checked; none for unknown and disabled accounts.
-    pub fn credential(&self, login: &str) -> Result<Option<Credential>, StoreError> {
-        let account = self.store.look(|r| r.account(login))?;
-        let active = account.filter(|account| account.state == AccountState::Active);
-        Ok(active.and_then(|account| match account.credential.parse() {
-            Ok(credential) => Some(credential),
-            Err(_) => {
-                // Attack I8: a record that cannot be read lets nobody in.
-                tracing::error!(
-                    account = account.address,
-                    "the credential of this account cannot be read; set a new password"
-                );
-                None
-            }
-        }))
+    /// The user of a login and how the password is checked; none for unknown and disabled ones.
+    pub fn user_at_the_door(&self, login: &str) -> Result<Option<(User, Credential)>, StoreError> {
+        Ok(self.store.look(|r| r.user_at_the_door(login))?.and_then(with_credential))
     }
 
     /// Somebody logged in, or did not: for the log and the figures.
@@ -273,4 +262,26 @@ async fn server_secret(store: &Store) -> Result<ServerSecret, StoreError> {
     let fresh = ServerSecret::random();
     let bytes = store.write(move |tx| tx.server_secret(*fresh.as_bytes())).await?;
     Ok(ServerSecret::from_bytes(bytes))
+}
+
+/// The user with the record of the password.
+pub(crate) fn with_credential(user: User) -> Option<(User, Credential)> {
+    match user.credential.parse() {
+        Ok(credential) => Some((user, credential)),
+        Err(_) => {
+            // Attack I8: a record that cannot be read lets nobody in.
+            tracing::error!(login = user.login, "the credential of this user cannot be read; set a new password");
+            None
+        }
+    }
+}
+
+/// What somebody reads who knows a password that opens nothing any more, in the two languages of the users (ADM-01).
+pub(crate) fn barred(why: Barred) -> &'static str {
+    match why {
+        Barred::Initial => {
+            "This is the first password: change it before the first use / Password iniziale: cambiarla prima del primo accesso"
+        }
+        Barred::Expired => "This password has expired: ask for a new one / Password scaduta: chiederne una nuova",
+    }
 }

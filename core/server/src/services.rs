@@ -12,6 +12,7 @@ use sigillo_mail::{Mailbox, Rope, Source};
 use sigillo_plugin::{
     ArchiveItem, ArchiveUsage, Direction, Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed,
 };
+use sigillo_policy::MailboxSettings;
 use sigillo_store::{AccountState, Store, StoreError};
 use sigillo_trust::{Anchors, Directory, KeyCertificate, Verification};
 
@@ -37,6 +38,7 @@ pub struct Facilities {
     scratch: Arc<Scratch>,
     /// Only of a server that runs: a check of the configuration makes none.
     secret: OnceLock<Secret>,
+    declared: MailboxSettings,
 }
 
 impl Facilities {
@@ -64,6 +66,9 @@ impl Facilities {
         let (registro, scratch) = (folder(config), Arc::new(Scratch::new(store.clone())));
         let (anchors, watch) = revocation::load(config, anchors)?;
         introduce(watch.as_deref(), &keys, &index.directory());
+        // Manifests with mistakes are reported where the policy is checked.
+        let (manifests, _) = sigillo_plugin::manifests(&config.path(&config.plugins_dir));
+        let declared = MailboxSettings::of(&manifests).map_err(ConfigError)?;
         Ok(Facilities {
             store,
             keys,
@@ -71,6 +76,7 @@ impl Facilities {
             watch,
             index,
             scanners,
+            declared,
             stamper,
             registro,
             scratch,
@@ -200,7 +206,8 @@ impl Services for Facilities {
     }
 
     async fn mailbox_setting(&self, address: &str, name: &str) -> Result<Option<String>, ServiceError> {
-        self.store.look(|r| r.account_setting(address, name)).map_err(unavailable)
+        let held = self.store.look(|r| self.declared.effective(name, &mut |name| r.account_setting(address, name)));
+        held.map_err(unavailable)
     }
 
     async fn state_get(&self, plugin: &str, key: &str) -> Result<Option<(Vec<u8>, u64)>, ServiceError> {

@@ -140,6 +140,11 @@ impl Reply {
         Reply { code: 334, enhanced: None, text: text.into() }
     }
 
+    /// The password is right and opens nothing: the handler's code and words under the code of RFC 4954 §6.
+    pub fn auth_barred(failure: &Failure) -> Reply {
+        Reply { code: 535, enhanced: Some(failure.code), text: line(&failure.words).into() }
+    }
+
     /// The message is ours now. RFC 5321 §4.2.5.
     pub fn accepted(words: &str) -> Reply {
         Reply { code: 250, enhanced: Some(EnhancedCode(2, 0, 0)), text: line(words).into() }

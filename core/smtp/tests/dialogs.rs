@@ -251,7 +251,7 @@ fn server_role(has: &dyn Fn(&str) -> bool, size: Option<u64>, recipients: Option
 
 static ADA: LazyLock<Credential> = LazyLock::new(|| Credential::without_scram("secret").unwrap());
 
-/// Plays the handler: `nobody@` is unknown, `full@` is full, content that begins with `refuse` is refused when whole,
+/// Plays the handler: the password of `eva` must be changed first, `nobody@` is unknown, `full@` is full, content that begins with `refuse` is refused when whole,
 /// content that begins with `broken` fails at once.
 fn server_turn(session: &mut server::Session, content: &mut Vec<u8>, messages: &mut Vec<Vec<u8>>) -> (bool, bool) {
     loop {
@@ -260,7 +260,9 @@ fn server_turn(session: &mut server::Session, content: &mut Vec<u8>, messages: &
             Event::Close => return (false, true),
             Event::StartTls => return (true, false),
             Event::Check { login, mut exchange } => {
-                let step = exchange.credential((login == "ada").then_some(&*ADA));
+                let barred = || Failure::permanent(EnhancedCode(5, 7, 8), "This is the first password: change it first");
+                session.bar((login == "eva").then(barred));
+                let step = exchange.credential(["ada", "eva"].contains(&login.as_str()).then_some(&*ADA));
                 session.checked(exchange, step);
             }
             Event::Mail(path, _) => session.answer(match path.mailbox() {

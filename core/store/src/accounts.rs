@@ -1,4 +1,5 @@
-//! Domains and accounts of this server. An account is named by its address in lower case.
+//! Domains and accounts of this server. An account is named by its address in lower case; who may log in to it stands in
+//! [`crate::users`].
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use sigillo_mail::Mailbox;
 use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
+use crate::users::{NewUser, Role};
 
 /// Folders that every account has from its first day, with their special use (RFC 6154).
 pub const FIRST_FOLDERS: [(&str, Option<&str>); 5] = [
@@ -58,6 +60,52 @@ pub enum AccountState {
     Disabled,
 }
 
+impl AccountState {
+    /// The word in the database and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AccountState::Active => "active",
+            AccountState::Disabled => "disabled",
+        }
+    }
+
+    /// From the word; anything unknown lets nobody in.
+    pub(crate) fn of(word: &str) -> AccountState {
+        if word == "active" { AccountState::Active } else { AccountState::Disabled }
+    }
+}
+
+/// What a mailbox is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// One person's (BOX-01).
+    Individual,
+    /// Of a holder and operators, each with a login of his own (BOX-02).
+    MultiUser,
+    /// A program's (BOX-13).
+    Application,
+}
+
+impl Kind {
+    /// The word in the database and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Individual => "individual",
+            Kind::MultiUser => "multi-user",
+            Kind::Application => "application",
+        }
+    }
+
+    fn of(word: &str) -> Kind {
+        match word {
+            "multi-user" => Kind::MultiUser,
+            "application" => Kind::Application,
+            _ => Kind::Individual,
+        }
+    }
+}
+
 /// One account.
 #[derive(Debug, Clone, Serialize)]
 pub struct Account {
@@ -65,27 +113,53 @@ pub struct Account {
     pub address: String,
     /// Active or disabled.
     pub state: AccountState,
+    /// What it is for.
+    pub kind: Kind,
+    /// The name of the offer that it was made by.
+    pub offer: Option<String>,
     /// Octets that it may hold.
     pub quota: u64,
     /// Octets that it holds.
     pub used: u64,
+    /// Recipients that it may send to in a day; none without limit (BOX-14).
+    pub daily_sends: Option<u64>,
     /// When it was made.
     pub created: Millis,
-    /// How its password is checked; never shown.
-    #[serde(skip)]
-    pub credential: String,
 }
 
-const ACCOUNT: &str = "SELECT address, credential, state, quota, used, created FROM accounts";
+/// What an account is made of.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its address.
+    pub address: Mailbox,
+    /// What it is for.
+    pub kind: Kind,
+    /// The name of the offer.
+    pub offer: Option<String>,
+    /// Octets that it may hold.
+    pub quota: u64,
+    /// Recipients that it may send to in a day; none without limit.
+    pub daily_sends: Option<u64>,
+    /// How its holder's password is checked.
+    pub credential: String,
+    /// The holder must change the password at first use.
+    pub initial: bool,
+    /// When the password ends.
+    pub expires: Option<Millis>,
+}
+
+const ACCOUNT: &str = "SELECT address, state, kind, offer, quota, used, daily_sends, created FROM accounts";
 
 fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
         address: row.get(0)?,
-        credential: row.get(1)?,
-        state: if row.get::<_, String>(2)? == "active" { AccountState::Active } else { AccountState::Disabled },
-        quota: row.get::<_, i64>(3)? as u64,
-        used: row.get::<_, i64>(4)? as u64,
-        created: row.get::<_, i64>(5)? as Millis,
+        state: AccountState::of(&row.get::<_, String>(1)?),
+        kind: Kind::of(&row.get::<_, String>(2)?),
+        offer: row.get(3)?,
+        quota: row.get::<_, i64>(4)? as u64,
+        used: row.get::<_, i64>(5)? as u64,
+        daily_sends: Some(row.get::<_, i64>(6)? as u64).filter(|sends| *sends > 0),
+        created: row.get::<_, i64>(7)? as Millis,
     })
 }
 
@@ -165,17 +239,38 @@ impl Tx<'_> {
         if added == 0 { Err(StoreError::Exists(format!("domain {name}"))) } else { Ok(()) }
     }
 
-    /// Makes an account with its first folders.
+    /// Makes an individual account with its first folders, and its holder.
     pub fn add_account(&mut self, address: &Mailbox, credential: &str, quota: u64) -> Result<(), StoreError> {
-        let domain = address.domain().as_str();
+        self.add_account_of(&NewAccount {
+            address: address.clone(),
+            kind: Kind::Individual,
+            offer: None,
+            quota,
+            daily_sends: None,
+            credential: credential.to_owned(),
+            initial: false,
+            expires: None,
+        })
+    }
+
+    /// Makes an account with its first folders, and its holder, whose login is the address.
+    pub fn add_account_of(&mut self, new: &NewAccount) -> Result<(), StoreError> {
+        let domain = new.address.domain().as_str();
         if self.reader().domain(domain)?.is_none() {
             return Err(StoreError::NotFound(format!("domain {domain}: add it first")));
         }
-        let key = address.key();
+        let key = new.address.key();
+        if let Some(user) = self.reader().user(&key)? {
+            return Err(StoreError::Exists(match user.account == key {
+                true => format!("mailbox {key}"),
+                false => format!("login {key}, an operator of {}", user.account),
+            }));
+        }
+        let sends = new.daily_sends.unwrap_or(0) as i64;
         let added = self.db.execute(
-            "INSERT INTO accounts (address, domain, credential, state, quota, created)
-             VALUES (?1, ?2, ?3, 'active', ?4, ?5) ON CONFLICT DO NOTHING",
-            (&key, domain, credential, quota as i64, self.now as i64),
+            "INSERT INTO accounts (address, domain, state, kind, offer, quota, daily_sends, created)
+             VALUES (?1, ?2, 'active', ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            (&key, domain, new.kind.as_str(), &new.offer, new.quota as i64, sends, self.now as i64),
         )?;
         if added == 0 {
             return Err(StoreError::Exists(format!("mailbox {key}")));
@@ -183,17 +278,40 @@ impl Tx<'_> {
         for (name, special_use) in FIRST_FOLDERS {
             self.add_folder(&key, name, special_use)?;
         }
-        Ok(())
-    }
-
-    /// Changes how the account's password is checked.
-    pub fn set_credential(&mut self, address: &str, credential: &str) -> Result<(), StoreError> {
-        self.change_account(address, "credential", credential)
+        self.add_user(&NewUser {
+            login: key.clone(),
+            account: key,
+            role: Role::Holder,
+            credential: new.credential.clone(),
+            initial: new.initial,
+            expires: new.expires,
+        })
     }
 
     /// Lets an account be used, or not.
     pub fn set_account_state(&mut self, address: &str, state: AccountState) -> Result<(), StoreError> {
-        self.change_account(address, "state", if state == AccountState::Active { "active" } else { "disabled" })
+        self.change_account(address, "state", state.as_str())
+    }
+
+    /// Changes what a mailbox is for. One that others than its holder may log in to stays multi-user.
+    pub fn set_kind(&mut self, address: &str, kind: Kind) -> Result<(), StoreError> {
+        if kind != Kind::MultiUser && self.reader().users_of(address)?.len() > 1 {
+            return Err(StoreError::Invalid(format!("{address} has operators: remove them first")));
+        }
+        self.change_account(address, "kind", kind.as_str())
+    }
+
+    /// Notes the offer of an account.
+    pub fn set_offer(&mut self, address: &str, offer: &str) -> Result<(), StoreError> {
+        self.change_account(address, "offer", offer)
+    }
+
+    /// Changes to how many recipients an account may send in a day; none without limit.
+    pub fn set_daily_sends(&mut self, address: &str, sends: Option<u64>) -> Result<(), StoreError> {
+        let key = address.to_ascii_lowercase();
+        let sends = sends.unwrap_or(0) as i64;
+        let changed = self.db.execute("UPDATE accounts SET daily_sends = ?2 WHERE address = ?1", (&key, sends))?;
+        if changed == 0 { Err(StoreError::NotFound(format!("mailbox {key}"))) } else { Ok(()) }
     }
 
     fn change_account(&mut self, address: &str, column: &'static str, value: &str) -> Result<(), StoreError> {

@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::Millis;
 use crate::error::StoreError;
 use crate::folders::FolderId;
+use crate::migrate;
 use crate::segments::{Appender, Segments, Spool};
 
 /// Jobs merged into one transaction at most: bounds how long the first of them waits.
@@ -33,8 +34,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS_MAX: usize = 8;
 /// Folder changes that a slow listener may miss before it is told to look at everything.
 const CHANGES_KEPT: usize = 4096;
-/// Version of `schema.sql`.
-const SCHEMA_VERSION: &str = "1";
 
 type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type Job = Box<dyn FnOnce(&mut Tx<'_>) -> (bool, Finish) + Send>;
@@ -141,8 +140,9 @@ impl Store {
         let db = Connection::open(&path)?;
         configure(&db)?;
         db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")?;
+        migrate::migrate(&db, folder, lock.is_some())?;
         db.execute_batch(include_str!("schema.sql"))?;
-        check_version(&db)?;
+        migrate::mark(&db)?;
         let segments = Arc::new(Segments::open(&folder.join("segments"))?);
         if lock.is_some() {
             remove_unnamed_files(&db, &segments)?;
@@ -273,16 +273,6 @@ pub(crate) fn set_meta(db: &Connection, name: &str, value: &str) -> Result<(), S
         [name, value],
     )?;
     Ok(())
-}
-
-fn check_version(db: &Connection) -> Result<(), StoreError> {
-    match meta(db, "schema_version")? {
-        None => set_meta(db, "schema_version", SCHEMA_VERSION),
-        Some(version) if version == SCHEMA_VERSION => Ok(()),
-        Some(version) => Err(StoreError::Invalid(format!(
-            "the store has schema version {version}, this program knows {SCHEMA_VERSION}: use the matching program"
-        ))),
-    }
 }
 
 /// Files that no row names were left by a crash before the commit, or by one between a commit and an unlink.

@@ -62,6 +62,8 @@ pub struct Item {
     pub internal_date: Millis,
     /// The folder's `mod_seq` when it was filed or last re-flagged.
     pub mod_seq: u64,
+    /// Progressive in its mailbox, never used again; copies of a message share it (BOX-05).
+    pub number: u64,
 }
 
 const FOLDER: &str = "SELECT id, name, uid_validity, uid_next, mod_seq, special_use, subscribed FROM folders";
@@ -78,7 +80,7 @@ fn folder(row: &Row<'_>) -> rusqlite::Result<Folder> {
     })
 }
 
-pub(crate) const ITEM: &str = "SELECT uid, message, size, flags, internal_date, mod_seq FROM items";
+pub(crate) const ITEM: &str = "SELECT uid, message, size, flags, internal_date, mod_seq, number FROM items";
 
 pub(crate) fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
     let flags: String = row.get(3)?;
@@ -89,6 +91,7 @@ pub(crate) fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         flags: flags.split_ascii_whitespace().map(str::to_owned).collect(),
         internal_date: row.get::<_, i64>(4)? as Millis,
         mod_seq: row.get::<_, i64>(5)? as u64,
+        number: row.get::<_, i64>(6)? as u64,
     })
 }
 
@@ -257,7 +260,8 @@ impl Tx<'_> {
         self.reader().folder(account, name)?.ok_or_else(|| StoreError::NotFound(format!("folder {name}")))
     }
 
-    /// Files a message in a folder. The account's quota holds (QUO-01): [`StoreError::Full`] if there is no room.
+    /// Files a message in a folder, under the mailbox's next number. The account's quota holds (QUO-01):
+    /// [`StoreError::Full`] if there is no room.
     pub fn file(
         &mut self,
         account: &str,
@@ -266,18 +270,34 @@ impl Tx<'_> {
         flags: &[String],
         internal_date: Millis,
     ) -> Result<Uid, StoreError> {
+        self.file_as(account, folder, message, flags, internal_date, None)
+    }
+
+    /// The same under a number that the mailbox has given out already.
+    fn file_as(
+        &mut self,
+        account: &str,
+        folder: FolderId,
+        message: MessageId,
+        flags: &[String],
+        internal_date: Millis,
+        number: Option<u64>,
+    ) -> Result<Uid, StoreError> {
         let flags = flags_text(flags)?;
         let size: i64 = self
             .db
             .prepare_cached("SELECT size FROM messages WHERE id = ?1")?
             .query_row([message.0], |row| row.get(0))?;
-        let roomy = self
+        let next: Option<i64> = self
             .db
-            .prepare_cached("UPDATE accounts SET used = used + ?2 WHERE address = ?1 AND used + ?2 <= quota")?
-            .execute((account, size))?;
-        if roomy == 0 {
-            return Err(StoreError::Full);
-        }
+            .prepare_cached(
+                "UPDATE accounts SET used = used + ?2, next_number = next_number + ?3
+                 WHERE address = ?1 AND used + ?2 <= quota RETURNING next_number - 1",
+            )?
+            .query_row((account, size, number.is_none()), |row| row.get(0))
+            .optional()?;
+        let Some(next) = next else { return Err(StoreError::Full) };
+        let number = number.map_or(next, |number| number as i64);
         let (uid, mod_seq): (i64, i64) = self
             .db
             .prepare_cached(
@@ -289,10 +309,10 @@ impl Tx<'_> {
             .ok_or_else(|| StoreError::NotFound("the folder was removed".into()))?;
         self.db
             .prepare_cached(
-                "INSERT INTO items (folder, uid, message, size, flags, internal_date, mod_seq)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO items (folder, uid, message, size, flags, internal_date, mod_seq, number)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
-            .execute((folder.0, uid, message.0, size, flags, internal_date as i64, mod_seq))?;
+            .execute((folder.0, uid, message.0, size, flags, internal_date as i64, mod_seq, number))?;
         self.touch_folder(folder);
         Ok(uid as Uid)
     }
@@ -319,7 +339,8 @@ impl Tx<'_> {
         let mut pairs = Vec::with_capacity(uids.len());
         for &uid in uids {
             if let Some(item) = self.reader().item(from, uid)? {
-                pairs.push((uid, self.file(account, to, item.message, &item.flags, item.internal_date)?));
+                let number = Some(item.number);
+                pairs.push((uid, self.file_as(account, to, item.message, &item.flags, item.internal_date, number)?));
             }
         }
         Ok(pairs)

@@ -34,18 +34,21 @@ pub mod evidence;
 pub mod folders;
 pub mod mailbox;
 pub mod messages;
+mod migrate;
 pub mod plugins;
 pub mod quarantine;
 pub mod queue;
 pub mod segments;
+pub mod users;
 
-pub use accounts::{Account, AccountState, Domain, DomainClass, domains_of};
+pub use accounts::{Account, AccountState, Domain, DomainClass, Kind, NewAccount, domains_of};
 pub use commit::{Reader, Store, Tx};
 pub use error::StoreError;
 pub use folders::{Folder, FolderId, Item, Uid};
 pub use messages::MessageId;
 pub use queue::{Entry, EntryId, NewEntry, Phase};
 pub use segments::{Segments, Spool};
+pub use users::{NewUser, Role, User};
 
 /// Milliseconds since 1970, UTC.
 pub type Millis = u64;

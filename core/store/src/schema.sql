@@ -14,15 +14,72 @@ CREATE TABLE IF NOT EXISTS domains (
     created BIGINT NOT NULL
 );
 
--- One login with its folders. state: active | disabled. used: octets of all its items.
+-- One mailbox with its folders. state: active | disabled. used: octets of all its items. kind: individual | multi-user |
+-- application. offer: the name of the one that it was made by. daily_sends: recipients a day at most, 0 without limit.
+-- next_number: the progressive number of its next message. warned: the percentage of its quota that its holder was
+-- last told of.
 CREATE TABLE IF NOT EXISTS accounts (
-    address    TEXT PRIMARY KEY,
-    domain     TEXT NOT NULL REFERENCES domains(name),
-    credential TEXT NOT NULL,
-    state      TEXT NOT NULL,
-    quota      BIGINT NOT NULL,
-    used       BIGINT NOT NULL DEFAULT 0,
-    created    BIGINT NOT NULL
+    address     TEXT PRIMARY KEY,
+    domain      TEXT NOT NULL REFERENCES domains(name),
+    state       TEXT NOT NULL,
+    quota       BIGINT NOT NULL,
+    used        BIGINT NOT NULL DEFAULT 0,
+    created     BIGINT NOT NULL,
+    kind        TEXT NOT NULL DEFAULT 'individual',
+    offer       TEXT,
+    daily_sends BIGINT NOT NULL DEFAULT 0,
+    next_number BIGINT NOT NULL DEFAULT 1,
+    warned      INTEGER NOT NULL DEFAULT 0
+);
+-- Who may log in to a mailbox. role: holder (one for each mailbox, whose login is its address) | operator. initial: 1
+-- until the person has changed the credential that he was given. state: active | disabled.
+CREATE TABLE IF NOT EXISTS users (
+    login              TEXT PRIMARY KEY,
+    account            TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
+    role               TEXT NOT NULL,
+    credential         TEXT NOT NULL,
+    initial            INTEGER NOT NULL DEFAULT 0,
+    credential_expires BIGINT,
+    state              TEXT NOT NULL,
+    created            BIGINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS users_by_account ON users(account);
+-- Messages of multi-user mailboxes that somebody (login) has in charge since an instant or, where `completed` is set, had
+-- in charge until he completed them.
+CREATE TABLE IF NOT EXISTS charges (
+    account   TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
+    number    BIGINT NOT NULL,
+    login     TEXT NOT NULL,
+    since     BIGINT NOT NULL,
+    completed BIGINT,
+    PRIMARY KEY (account, number)
+);
+-- What was done with the messages of multi-user mailboxes: append-only, bounded by age.
+CREATE TABLE IF NOT EXISTS message_history (
+    id      INTEGER PRIMARY KEY,
+    account TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
+    number  BIGINT NOT NULL,
+    login   TEXT NOT NULL,
+    action  TEXT NOT NULL,
+    at      BIGINT NOT NULL,
+    detail  TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS message_history_by_number ON message_history(account, number, id);
+CREATE INDEX IF NOT EXISTS message_history_by_instant ON message_history(at);
+-- The progressive numbers of messages of multi-user mailboxes by their Message-ID: which one a reply answers.
+CREATE TABLE IF NOT EXISTS message_names (
+    account TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
+    name    TEXT NOT NULL,
+    number  BIGINT NOT NULL,
+    at      BIGINT NOT NULL,
+    PRIMARY KEY (account, name)
+) WITHOUT ROWID;
+-- Recipients that a mailbox with a limit sent to on a day (days since 1970, in Italy's time).
+CREATE TABLE IF NOT EXISTS daily_sends (
+    account TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
+    day     BIGINT NOT NULL,
+    count   BIGINT NOT NULL,
+    PRIMARY KEY (account, day)
 );
 CREATE TABLE IF NOT EXISTS account_settings (
     account TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
@@ -45,7 +102,7 @@ CREATE TABLE IF NOT EXISTS message_files (
 );
 CREATE INDEX IF NOT EXISTS message_files_by_file ON message_files(file);
 
--- IMAP folders and the messages filed in them.
+-- IMAP folders and the messages filed in them. number: progressive in its mailbox, never used again; copies share it.
 CREATE TABLE IF NOT EXISTS folders (
     id           INTEGER PRIMARY KEY,
     account      TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
@@ -66,6 +123,7 @@ CREATE TABLE IF NOT EXISTS items (
     flags         TEXT NOT NULL,
     internal_date BIGINT NOT NULL,
     mod_seq       BIGINT NOT NULL,
+    number        BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (folder, uid)
 );
 CREATE INDEX IF NOT EXISTS items_by_message ON items(message);

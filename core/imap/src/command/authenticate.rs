@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::limits::{LOGIN_FAILURE_DELAY, LOGIN_FAILURES_MAX};
 use crate::output::Output;
-use crate::refusal::{Done, Refusal};
+use crate::refusal::{Done, Refusal, printable};
 use crate::session::{Authenticating, Next, Session, State};
 
 /// Password hashes computed at once: each takes a core and 19 MiB.
@@ -33,7 +33,7 @@ impl Session {
         }
         drop(exchange);
         match (step, account) {
-            (Step::Done { .. }, Some(account)) => Ok(self.logged_in(account)),
+            (Step::Done { .. }, Some(account)) => self.logged_in(account).await,
             _ => Err(self.login_failed().await),
         }
     }
@@ -94,7 +94,7 @@ impl Session {
                 now.account = account;
                 return Ok(Next::Answer(Box::new(now)));
             }
-            (Step::Done { .. }, Some(account)) => Ok(self.logged_in(account)),
+            (Step::Done { .. }, Some(account)) => self.logged_in(account).await,
             (Step::Failed(error), _) if error.is_syntax() => {
                 self.login_failed().await;
                 Err(self.last_failure(Refusal::bad("malformed SASL message")))
@@ -128,22 +128,34 @@ impl Session {
         .map_err(|_| Refusal::no("[UNAVAILABLE] temporarily unavailable"))
     }
 
-    fn logged_in(&mut self, account: String) -> std::borrow::Cow<'static, str> {
-        tracing::info!(peer = %self.setting.peer, account = %account, "IMAP login");
-        self.backend.authenticated(&self.setting.peer, &account, true);
+    async fn logged_in(&mut self, account: String) -> Done {
+        if let Some(why) = self.backend.barred(&self.login_tried).await? {
+            self.count_failure().await;
+            // RFC 5530 §3, EXPIRED: the password was right and is of no use any more, or not yet.
+            return Err(self.last_failure(Refusal::no(format!("[EXPIRED] {}", printable(&why)))));
+        }
+        if let Some(backend) = self.backend.for_user(&self.login_tried).await? {
+            self.backend = backend;
+        }
+        tracing::info!(peer = %self.setting.peer, account = %account, login = %self.login_tried, "IMAP login");
+        self.backend.authenticated(&self.setting.peer, &self.login_tried, true);
         self.account = account;
         self.state = State::Authenticated;
         self.login_failures = 0;
         // The capabilities changed: telling them saves the client a round trip. RFC 3501 §7.1.
-        format!("[CAPABILITY {}] logged in", self.capabilities()).into()
+        Ok(format!("[CAPABILITY {}] logged in", self.capabilities()).into())
     }
 
     async fn login_failed(&mut self) -> Refusal {
+        self.count_failure().await;
+        self.last_failure(Refusal::no(FAILED))
+    }
+
+    async fn count_failure(&mut self) {
         tracing::info!(peer = %self.setting.peer, "IMAP login failed");
         self.backend.authenticated(&self.setting.peer, &self.login_tried, false);
         self.login_failures += 1;
         sleep(LOGIN_FAILURE_DELAY).await;
-        self.last_failure(Refusal::no(FAILED))
     }
 
     fn last_failure(&self, refusal: Refusal) -> Refusal {

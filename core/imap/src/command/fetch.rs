@@ -13,7 +13,7 @@ use sigillo_mail::{Rope, Source};
 use crate::backend::{Message, ModSeq, Uid};
 use crate::fetch::section::{self, Octets};
 use crate::fetch::{Header, body_structure, envelope, structure};
-use crate::flags::{FlagChange, Flags};
+use crate::flags::Flags;
 use crate::output::Output;
 use crate::refusal::{Done, Refusal};
 use crate::session::Session;
@@ -57,6 +57,12 @@ impl Session {
         if let Some(since) = since {
             indices.retain(|i| selected.messages()[*i].mod_seq > since);
         }
+        if items.iter().any(reads_body) {
+            let selected = self.selected()?;
+            let uids: Vec<Uid> = indices.iter().map(|i| selected.messages()[*i].uid).collect();
+            let folder = selected.state.folder;
+            self.backend.reading(folder, &uids).await?;
+        }
         let seen = self.mark_seen(&items, &indices).await?;
         let mut gone = false;
         for index in indices {
@@ -78,13 +84,13 @@ impl Session {
             return Ok(Vec::new());
         }
         let unseen = indices.iter().map(|i| &selected.messages()[*i]).filter(|m| !m.flags.has(Flags::SEEN));
-        let unseen: Vec<Uid> = unseen.map(|m| m.uid).collect();
+        let mut unseen: Vec<Uid> = unseen.map(|m| m.uid).collect();
         if unseen.is_empty() {
             return Ok(unseen);
         }
         let folder = selected.state.folder;
-        let change = FlagChange::Add(Flags::system(Flags::SEEN));
-        let stored = self.backend.store_flags(folder, &unseen, &change, None).await?;
+        let stored = self.backend.mark_seen(folder, &unseen).await?;
+        unseen.retain(|uid| stored.messages.iter().any(|message| message.uid == *uid));
         let selected = self.selected()?;
         for message in stored.messages {
             if let Some(index) = selected.index_of(message.uid) {
@@ -180,6 +186,15 @@ fn changed_since(modifiers: &[FetchModifier]) -> Result<Option<ModSeq>, Refusal>
 
 fn sets_seen(item: &Item<'_>) -> bool {
     matches!(item, Item::BodyExt { peek: false, .. } | Item::Rfc822 | Item::Rfc822Text)
+}
+
+/// More than what a list of messages shows: its reader has had access to what the message says.
+fn reads_body(item: &Item<'_>) -> bool {
+    match item {
+        Item::BodyExt { section: Some(section), .. } => !section::is_of_header(section),
+        Item::BodyExt { section: None, .. } | Item::Rfc822 | Item::Rfc822Text => true,
+        _ => false,
+    }
 }
 
 fn needs_content(item: &Item<'_>) -> bool {

@@ -17,6 +17,11 @@ pub(crate) enum Octets {
     Picked(Bytes),
 }
 
+/// Whether a section is of a header, of the message or of a part of it.
+pub(crate) fn is_of_header(section: &Section<'_>) -> bool {
+    matches!(section, Section::Header(_) | Section::HeaderFields(..) | Section::HeaderFieldsNot(..) | Section::Mime(_))
+}
+
 /// Whether the section can be told from the message's header section alone.
 pub(crate) fn needs_only_header(section: Option<&Section<'_>>) -> bool {
     matches!(

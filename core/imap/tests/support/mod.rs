@@ -37,6 +37,7 @@ struct Mailbox {
 #[derive(Default)]
 struct State {
     credentials: HashMap<String, Credential>,
+    barred: HashMap<String, String>,
     accounts: HashMap<String, BTreeMap<String, Mailbox>>,
     watches: HashMap<String, watch::Sender<u64>>,
     next_id: i64,
@@ -106,6 +107,12 @@ impl Memory {
         }
     }
 
+    /// Lets the account's password open nothing.
+    #[allow(dead_code)] // the example has nobody to bar
+    pub fn bar(&self, address: &str, why: &str) {
+        self.state().barred.insert(address.to_owned(), why.to_owned());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -140,6 +147,10 @@ impl Appending for Sink {
 impl Backend for Memory {
     async fn credential(&self, login: &str) -> Result<Option<(String, Credential)>, BackendError> {
         Ok(self.state().credentials.get(login).map(|c| (login.to_owned(), c.clone())))
+    }
+
+    async fn barred(&self, login: &str) -> Result<Option<String>, BackendError> {
+        Ok(self.state().barred.get(login).cloned())
     }
 
     async fn folders(&self, account: &str) -> Result<Vec<Folder>, BackendError> {

@@ -7,7 +7,9 @@ use sigillo_auth::Credential;
 use sigillo_mail::{Domain, Mailbox};
 use sigillo_store::{AccountState, DomainClass, Store};
 
+use super::settings::As;
 use super::{CommandError, instant, say, say_json, settings};
+use crate::config::Config;
 
 /// Octets that a mailbox may hold by default (QUO-02: 1 GB in the smallest offer).
 const QUOTA: u64 = 1024 * 1024 * 1024;
@@ -94,7 +96,7 @@ pub enum MailboxCommand {
         /// The mailbox.
         address: String,
     },
-    /// Change a setting that plugins read. `ordinary-mail` is accept or reject.
+    /// Change a setting that plugins read; `mailbox settings` prints which there are.
     Set {
         /// The mailbox.
         address: String,
@@ -102,15 +104,21 @@ pub enum MailboxCommand {
         name: String,
         /// Its value.
         value: String,
+        /// On whose behalf: a user changes only what is left to users.
+        #[arg(long = "as", value_enum, default_value = "administrator")]
+        by: As,
     },
-    /// Remove a setting: what the policy says holds again.
+    /// Remove a setting: its default holds again.
     Unset {
         /// The mailbox.
         address: String,
         /// Name of the setting.
         name: String,
+        /// On whose behalf.
+        #[arg(long = "as", value_enum, default_value = "administrator")]
+        by: As,
     },
-    /// Print the settings of a mailbox.
+    /// Print what can be set for a mailbox: what holds, who may change it and how.
     Settings {
         /// The mailbox.
         address: String,
@@ -141,7 +149,7 @@ pub async fn domain(store: &Store, command: DomainCommand) -> Result<(), Command
     }
 }
 
-pub async fn mailbox(store: &Store, command: MailboxCommand) -> Result<(), CommandError> {
+pub async fn mailbox(config: &Config, store: &Store, command: MailboxCommand) -> Result<(), CommandError> {
     match command {
         MailboxCommand::Add { address, quota, password_stdin } => {
             let mailbox = parse(&address)?;
@@ -156,7 +164,7 @@ pub async fn mailbox(store: &Store, command: MailboxCommand) -> Result<(), Comma
             let key = parse(&address)?.key();
             let (credential, made) = credential(password_stdin)?;
             let account = key.clone();
-            store.write(move |tx| tx.set_credential(&account, &credential)).await?;
+            store.write(move |tx| tx.set_user_credential(&account, &credential, false, None)).await?;
             say(&format!("password of {key} changed"))?;
             made.map_or(Ok(()), |password| say(&format!("password: {password}")))
         }
@@ -167,9 +175,15 @@ pub async fn mailbox(store: &Store, command: MailboxCommand) -> Result<(), Comma
         }
         MailboxCommand::Disable { address } => set_state(store, &address, AccountState::Disabled).await,
         MailboxCommand::Enable { address } => set_state(store, &address, AccountState::Active).await,
-        MailboxCommand::Set { address, name, value } => settings::set(store, &address, name, value).await,
-        MailboxCommand::Unset { address, name } => settings::unset(store, &address, name).await,
-        MailboxCommand::Settings { address, json } => settings::list(store, &address, json).await,
+        MailboxCommand::Set { address, name, value, by } => {
+            settings::set(store, settings::declared(config)?, &address, name, &value, by).await
+        }
+        MailboxCommand::Unset { address, name, by } => {
+            settings::unset(store, settings::declared(config)?, &address, name, by).await
+        }
+        MailboxCommand::Settings { address, json } => {
+            settings::list(store, settings::declared(config)?, &address, json).await
+        }
     }
 }
 

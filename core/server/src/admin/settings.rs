@@ -1,38 +1,72 @@
-//! `mailbox set`, `unset` and `settings`: what plugins ask of a mailbox by name.
+//! `mailbox set`, `unset` and `settings`: what plugins ask of a mailbox by name, as their manifests declare it.
 
-use std::collections::BTreeMap;
-
+use clap::ValueEnum;
+use serde_json::json;
+use sigillo_policy::{Diagnostic, MailboxSettings, SetBy};
 use sigillo_store::{Reader, Store, StoreError};
 
 use super::mailboxes::parse;
 use super::{CommandError, say, say_json};
+use crate::check;
+use crate::config::Config;
 
-/// Longest name of a setting. Ours.
-const NAME_MAX: usize = 64;
-/// Longest value, octets. Ours: words and short texts.
-const VALUE_MAX: usize = 1024;
+/// On whose behalf a setting is changed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum As {
+    /// The customer's administrator: everything.
+    Administrator,
+    /// The user of the mailbox: what is left to users.
+    User,
+}
 
-/// Settings that the shipped plugins read, and the words that they take.
-const KNOWN: [(&str, &[&str]); 1] = [("ordinary-mail", &["accept", "reject"])];
+/// What the plugins of a server declare.
+pub fn declared(config: &Config) -> Result<MailboxSettings, CommandError> {
+    let (manifests, found) = sigillo_plugin::manifests(&config.path(&config.plugins_dir));
+    let errors: Vec<Diagnostic> = found.into_iter().filter(Diagnostic::is_error).collect();
+    if !errors.is_empty() {
+        return Err(CommandError::Other(check::print(&errors)));
+    }
+    MailboxSettings::of(&manifests).map_err(CommandError::Other)
+}
 
-pub async fn set(store: &Store, address: &str, name: String, value: String) -> Result<(), CommandError> {
+/// Sets `name`, if it is declared, `by` may change it, and what it needs is so.
+pub async fn set(
+    store: &Store,
+    declared: MailboxSettings,
+    address: &str,
+    name: String,
+    value: &str,
+    by: As,
+) -> Result<(), CommandError> {
     let key = parse(address)?.key();
-    check(&name, &value).map_err(CommandError::Usage)?;
+    let setting = known(&declared, &name)?;
+    may_change(&name, setting.by, by)?;
+    let value = setting.check(value).map_err(|why| CommandError::Usage(format!("{name} is {why}")))?;
     let said = format!("{key}: {name} is {value}");
-    let unknown = KNOWN.iter().all(|(known, _)| *known != name);
-    let note = unknown.then(|| format!("note: no plugin that comes with this server reads '{name}'"));
     store
         .write(move |tx| {
             must_exist(&tx.reader(), &key)?;
+            needs(&tx.reader(), &declared, &key, &name)?;
             tx.set_account_setting(&key, &name, &value)
         })
         .await?;
-    note.iter().for_each(|note| eprintln!("{note}"));
     say(&said)
 }
 
-pub async fn unset(store: &Store, address: &str, name: String) -> Result<(), CommandError> {
+/// Takes a setting away. One that no plugin declares any more can be taken away too.
+pub async fn unset(
+    store: &Store,
+    declared: MailboxSettings,
+    address: &str,
+    name: String,
+    by: As,
+) -> Result<(), CommandError> {
     let key = parse(address)?.key();
+    if let Some((_, setting)) = declared.get(&name) {
+        may_change(&name, setting.by, by)?;
+    } else if by == As::User {
+        known(&declared, &name)?;
+    }
     let said = format!("{key}: {name} is not set");
     store
         .write(move |tx| {
@@ -43,52 +77,97 @@ pub async fn unset(store: &Store, address: &str, name: String) -> Result<(), Com
     say(&said)
 }
 
-pub async fn list(store: &Store, address: &str, json: bool) -> Result<(), CommandError> {
+/// Prints every setting with what holds, what was chosen, and who may change it.
+pub async fn list(store: &Store, declared: MailboxSettings, address: &str, json: bool) -> Result<(), CommandError> {
     let key = parse(address)?.key();
-    let settings = store
-        .read(move |reader| {
-            must_exist(reader, &key)?;
-            reader.account_settings(&key)
-        })
-        .await?;
+    let rows = store.read(move |reader| rows(reader, &declared, &key)).await?;
     if json {
-        return say_json(&settings.into_iter().collect::<BTreeMap<_, _>>());
+        return say_json(&rows);
     }
-    settings.iter().try_for_each(|(name, value)| say(&format!("{name:<24} {value}")))
+    for row in &rows {
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        let holds = match (row["value"].as_str(), row["ignored"].as_str()) {
+            (Some(value), None) => value.to_owned(),
+            (None, None) => "(not set)".to_owned(),
+            (value, Some(why)) => format!("{} ('{}' has no effect: {why})", value.unwrap_or("(not set)"), text("chosen")),
+        };
+        say(&format!("{:<24} {holds}", text("name")))?;
+        let possible = format!("{:<24}   {}: {}; {}", "", text("by"), text("form"), text("description"));
+        say(possible.trim_end_matches("; "))?;
+    }
+    Ok(())
+}
+
+fn rows(reader: &Reader<'_>, declared: &MailboxSettings, key: &str) -> Result<Vec<serde_json::Value>, StoreError> {
+    must_exist(reader, key)?;
+    let chosen = reader.account_settings(key)?;
+    let mut kept = |name: &str| reader.account_setting(key, name);
+    let mut rows = Vec::new();
+    for (name, plugin, setting) in declared.iter() {
+        let mine = chosen.iter().find(|(chosen, _)| chosen == name).map(|(_, value)| value.clone());
+        let needs = setting.needs.as_ref().map(|(other, value)| format!("{other}={value}"));
+        let ignored = match &mine {
+            None => None,
+            Some(_) if !declared.needs_are_met(setting, &mut kept)? => {
+                needs.as_ref().map(|needs| format!("it needs {needs}"))
+            }
+            Some(value) => setting.check(value).err().map(|why| format!("it must be {why}")),
+        };
+        rows.push(json!({
+            "name": name,
+            "value": declared.effective(name, &mut kept)?,
+            "chosen": mine,
+            "ignored": ignored,
+            "default": setting.default,
+            "by": setting.by.as_str(),
+            "needs": needs,
+            "form": setting.form(),
+            "plugin": plugin,
+            "description": setting.description,
+        }));
+    }
+    for (name, value) in chosen.iter().filter(|(name, _)| declared.get(name).is_none()) {
+        let description = "no plugin here declares it";
+        rows.push(json!({ "name": name, "value": value, "chosen": value, "by": "administrator",
+            "form": "", "description": description }));
+    }
+    Ok(rows)
+}
+
+fn known<'a>(
+    declared: &'a MailboxSettings,
+    name: &str,
+) -> Result<&'a sigillo_policy::MailboxSetting, CommandError> {
+    let found = declared.get(name).map(|(_, setting)| setting);
+    found.ok_or_else(|| {
+        CommandError::Usage(format!("no plugin declares a setting '{name}'; {}", declared.suggestion(name)))
+    })
+}
+
+fn may_change(name: &str, who: SetBy, by: As) -> Result<(), CommandError> {
+    match (who, by) {
+        (SetBy::Administrator, As::User) => {
+            Err(CommandError::Other(format!("{name} is the administrator's to change, not a user's")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn needs(reader: &Reader<'_>, declared: &MailboxSettings, key: &str, name: &str) -> Result<(), StoreError> {
+    let Some((_, setting)) = declared.get(name) else { return Ok(()) };
+    let mut kept = |name: &str| reader.account_setting(key, name);
+    match &setting.needs {
+        Some((other, value)) if !declared.needs_are_met(setting, &mut kept)? => {
+            let now = declared.effective(other, &mut kept)?.unwrap_or_else(|| "not set".into());
+            Err(StoreError::Invalid(format!("{name} needs {other} to be {value}, and it is {now}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn must_exist(reader: &Reader<'_>, key: &str) -> Result<(), StoreError> {
     match reader.account(key)? {
         Some(_) => Ok(()),
         None => Err(StoreError::NotFound(format!("mailbox {key}"))),
-    }
-}
-
-fn check(name: &str, value: &str) -> Result<(), String> {
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
-    if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(letter) {
-        return Err(format!("'{name}': a name has 1 to {NAME_MAX} lower-case letters, digits, '-' and '.'"));
-    }
-    if value.len() > VALUE_MAX || value.chars().any(char::is_control) {
-        return Err(format!("a value is one line of at most {VALUE_MAX} octets"));
-    }
-    match KNOWN.iter().find(|(known, _)| *known == name) {
-        Some((_, words)) if !words.contains(&value) => Err(format!("{name} is {}, not '{value}'", words.join(" or "))),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::check;
-
-    #[test]
-    fn known_settings_take_their_words_only() {
-        assert!(check("ordinary-mail", "reject").is_ok());
-        assert!(check("ordinary-mail", "no").unwrap_err().contains("accept or reject"));
-        assert!(check("mine.level", "3").is_ok(), "a plugin of somebody else's may read it");
-        for (name, value) in [("", "x"), ("A", "x"), ("a b", "x"), ("a", "x\ny")] {
-            assert!(check(name, value).is_err(), "{name}");
-        }
     }
 }

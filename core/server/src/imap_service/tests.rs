@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sigillo_mail::Mailbox;
-use sigillo_store::DomainClass;
+use sigillo_store::{AccountState, DomainClass};
 
 use super::*;
 

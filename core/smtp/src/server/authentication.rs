@@ -1,6 +1,7 @@
 //! AUTH ([RFC 4954]): only on submission listeners, only under TLS.
 
 use sigillo_auth::{Exchange, Mechanism, SaslError, Step, base64};
+use sigillo_mail::Failure;
 
 use super::session::{Event, Session, State};
 use crate::facts::ListenerKind;
@@ -64,6 +65,11 @@ impl Session {
         self.step(exchange, step)
     }
 
+    /// Why the login that is being looked up may not come in even with the right password; none if it may.
+    pub fn bar(&mut self, failure: Option<Failure>) {
+        self.barred = failure;
+    }
+
     /// The driver looked the login up and ran [`Exchange::credential`].
     pub fn checked(&mut self, exchange: Exchange, step: Step) {
         // Looking up never asks for another look-up.
@@ -91,6 +97,11 @@ impl Session {
                 self.state = State::Check;
                 self.login = Some(login.clone());
                 return Some(Event::Check { login, exchange });
+            }
+            Step::Done { login } if self.barred.is_some() => {
+                self.authentication = Some((login, Err(SaslError::Barred)));
+                let reply = self.barred.take().map(|failure| Reply::auth_barred(&failure));
+                self.authentication_refused(&reply.unwrap_or(Reply::AUTH_FAILED));
             }
             Step::Done { login } => {
                 self.authentication = Some((login.clone(), Ok(())));

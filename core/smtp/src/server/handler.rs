@@ -22,6 +22,12 @@ pub trait Handler: Send + Sync + 'static {
     /// The credential of `login`, if there is one. A failure is answered 454: it must not look like a wrong password.
     async fn credential(&self, session: &SessionFacts, login: &str) -> Result<Option<Credential>, Failure>;
 
+    /// Whether `login` may come in once the password has proved right: a permanent failure is answered 535 with its code
+    /// and words, so it may only be said then; a transient one is answered 454. Asked at every look-up.
+    async fn admits(&self, _session: &SessionFacts, _login: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// An authentication ended: for the log, and for whoever counts failures.
     fn authenticated(&self, _session: &SessionFacts, _login: &str, _outcome: Result<(), SaslError>) {}
 

@@ -236,7 +236,14 @@ where
     }
 
     async fn check(&mut self, login: String, mut exchange: Exchange) {
-        let found = match self.handler.credential(self.session.facts(), &login).await {
+        let admitted = self.handler.admits(self.session.facts(), &login).await;
+        let barred = admitted.err();
+        let found = match barred.clone().filter(|failure| !failure.is_permanent()) {
+            Some(failure) => Err(failure),
+            None => self.handler.credential(self.session.facts(), &login).await,
+        };
+        self.session.bar(barred);
+        let found = match found {
             Ok(found) => found,
             Err(failure) => {
                 tracing::warn!(session = self.session.facts().id, login, error = %failure, detail = failure.detail, "credential look-up failed");

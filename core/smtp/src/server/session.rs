@@ -98,6 +98,8 @@ pub struct Session {
     /// The login of the exchange at hand.
     pub(super) login: Option<String>,
     pub(super) authentication: Option<(String, Result<(), SaslError>)>,
+    /// Why the login of the exchange at hand may not come in, should its password be right.
+    pub(super) barred: Option<Failure>,
     refused_recipients: u32,
     idle_commands: u32,
     pub(super) transactions: u32,
@@ -129,6 +131,7 @@ impl Session {
             auth_failures: 0,
             login: None,
             authentication: None,
+            barred: None,
             refused_recipients: 0,
             idle_commands: 0,
             transactions: 0,
