@@ -105,7 +105,9 @@ impl MailboxSetting {
                     .into_iter()
                     .map(|text| match text.parse::<Mailbox>() {
                         Ok(address) => Ok(address.to_string()),
-                        Err(error) => Err(format!("an address such as ada@alfa.example, and '{text}' is none: {error}")),
+                        Err(error) => {
+                            Err(format!("an address such as ada@alfa.example, and '{text}' is none: {error}"))
+                        }
                     })
                     .collect();
                 within(&addresses?, *max, "address")
@@ -132,9 +134,7 @@ impl MailboxSetting {
             SettingValue::Addresses { max } => format!("up to {max} addresses, with commas"),
             SettingValue::Text { max } => format!("text of up to {max} octets"),
             SettingValue::Count { choices, min, max } if choices.is_empty() => format!("{min} to {max}"),
-            SettingValue::Count { choices, .. } => {
-                choices.iter().map(u64::to_string).collect::<Vec<_>>().join(" | ")
-            }
+            SettingValue::Count { choices, .. } => choices.iter().map(u64::to_string).collect::<Vec<_>>().join(" | "),
         }
     }
 }
@@ -167,7 +167,9 @@ impl MailboxSettings {
         for (plugin, manifest) in manifests {
             for (name, setting) in &manifest.mailbox_settings {
                 if let Some((other, _)) = all.insert(name.clone(), (plugin.clone(), setting.clone())) {
-                    return Err(format!("mailbox setting '{name}' is declared by both plugin '{other}' and '{plugin}'"));
+                    return Err(format!(
+                        "mailbox setting '{name}' is declared by both plugin '{other}' and '{plugin}'"
+                    ));
                 }
             }
         }

@@ -260,7 +260,8 @@ fn server_turn(session: &mut server::Session, content: &mut Vec<u8>, messages: &
             Event::Close => return (false, true),
             Event::StartTls => return (true, false),
             Event::Check { login, mut exchange } => {
-                let barred = || Failure::permanent(EnhancedCode(5, 7, 8), "This is the first password: change it first");
+                let barred =
+                    || Failure::permanent(EnhancedCode(5, 7, 8), "This is the first password: change it first");
                 session.bar((login == "eva").then(barred));
                 let step = exchange.credential(["ada", "eva"].contains(&login.as_str()).then_some(&*ADA));
                 session.checked(exchange, step);

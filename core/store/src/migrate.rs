@@ -63,14 +63,13 @@ pub(crate) fn migrate(db: &Connection, folder: &Path, exclusive: bool) -> Result
     let lock = lock.transpose()?;
     if lock.as_ref().is_some_and(|lock| lock.try_lock().is_err()) {
         return Err(StoreError::Invalid(
-            "the store is in use by a server of an older version: start that server anew with this program first".into(),
+            "the store is in use by a server of an older version: start that server anew with this program first"
+                .into(),
         ));
     }
     db.execute_batch("BEGIN IMMEDIATE")?;
     let done = match self::version(db) {
-        Ok(Some(now)) if now == version => {
-            db.execute_batch(FROM_1).map_err(StoreError::from).and_then(|()| mark(db))
-        }
+        Ok(Some(now)) if now == version => db.execute_batch(FROM_1).map_err(StoreError::from).and_then(|()| mark(db)),
         Ok(_) => Ok(()), // somebody else was faster
         Err(error) => Err(error),
     };

@@ -94,8 +94,7 @@ pub struct NewUser {
     pub expires: Option<Millis>,
 }
 
-const USER: &str =
-    "SELECT login, account, role, credential, initial, credential_expires, state, created FROM users";
+const USER: &str = "SELECT login, account, role, credential, initial, credential_expires, state, created FROM users";
 
 fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User {

@@ -55,10 +55,10 @@ async fn box_01_only_the_holder_logs_in_to_an_individual_mailbox() {
     let new = NewUser { account: "ada@alfa.example".into(), ..operator("bruno") };
     assert!(refused(&store, move |tx| tx.add_user(&new)).await.contains("only its holder logs in"));
     let users = store.look(|r| r.users_of("ada@alfa.example")).unwrap();
-    assert_eq!(users.iter().map(|u| (u.login.as_str(), u.role)).collect::<Vec<_>>(), [(
-        "ada@alfa.example",
-        Role::Holder
-    )]);
+    assert_eq!(
+        users.iter().map(|u| (u.login.as_str(), u.role)).collect::<Vec<_>>(),
+        [("ada@alfa.example", Role::Holder)]
+    );
 }
 
 #[tokio::test]

@@ -21,7 +21,8 @@ mailbox-settings:
 ";
 
 fn settings(text: &str) -> Result<MailboxSettings, Vec<String>> {
-    let manifest = Manifest::parse("plugin.yaml", text).map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let manifest = Manifest::parse("plugin.yaml", text)
+        .map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     MailboxSettings::of(&Manifests::from([("forwarding".to_owned(), manifest.0)])).map_err(|error| vec![error])
 }
 

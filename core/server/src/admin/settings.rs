@@ -89,7 +89,9 @@ pub async fn list(store: &Store, declared: MailboxSettings, address: &str, json:
         let holds = match (row["value"].as_str(), row["ignored"].as_str()) {
             (Some(value), None) => value.to_owned(),
             (None, None) => "(not set)".to_owned(),
-            (value, Some(why)) => format!("{} ('{}' has no effect: {why})", value.unwrap_or("(not set)"), text("chosen")),
+            (value, Some(why)) => {
+                format!("{} ('{}' has no effect: {why})", value.unwrap_or("(not set)"), text("chosen"))
+            }
         };
         say(&format!("{:<24} {holds}", text("name")))?;
         let possible = format!("{:<24}   {}: {}; {}", "", text("by"), text("form"), text("description"));
@@ -134,10 +136,7 @@ fn rows(reader: &Reader<'_>, declared: &MailboxSettings, key: &str) -> Result<Ve
     Ok(rows)
 }
 
-fn known<'a>(
-    declared: &'a MailboxSettings,
-    name: &str,
-) -> Result<&'a sigillo_policy::MailboxSetting, CommandError> {
+fn known<'a>(declared: &'a MailboxSettings, name: &str) -> Result<&'a sigillo_policy::MailboxSetting, CommandError> {
     let found = declared.get(name).map(|(_, setting)| setting);
     found.ok_or_else(|| {
         CommandError::Usage(format!("no plugin declares a setting '{name}'; {}", declared.suggestion(name)))
