@@ -183,6 +183,9 @@ pub enum BackendError {
     /// Not possible for good; the words are for the client.
     #[error("{0}")]
     Refused(String),
+    /// Not for this user, or not there at all; the words are for the client.
+    #[error("{0}")]
+    NotPermitted(String),
     /// Not possible now; the source is for the log only.
     #[error("temporarily unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -215,6 +218,15 @@ pub trait Backend: Send + Sync + 'static {
     fn authenticated(&self, _peer: &str, _login: &str, _good: bool) {}
     /// A TLS handshake with `peer` ended, with version and cipher or with what went wrong: for the log.
     fn encrypted(&self, _peer: &str, _outcome: Result<&str, &std::io::Error>) {}
+
+    /// Prefixes of what lies beside the account's own folders and is listed with them ([RFC 2342 §5], the third list).
+    async fn shared_namespaces(&self, _account: &str) -> Result<Vec<String>, BackendError> {
+        Ok(Vec::new())
+    }
+    /// Whether nothing in a folder of this name can ever be changed: SELECT opens it as EXAMINE does.
+    fn is_read_only(&self, _name: &str) -> bool {
+        false
+    }
 
     /// All folders, `INBOX` among them.
     async fn folders(&self, account: &str) -> Result<Vec<Folder>, BackendError>;

@@ -37,6 +37,7 @@ impl From<BackendError> for Refusal {
             BackendError::InUse(why) => format!("[INUSE] {}", printable(&why)).into(),
             BackendError::NoPermission(why) => format!("[NOPERM] {}", printable(&why)).into(),
             BackendError::Refused(why) => format!("[CANNOT] {}", printable(&why)).into(),
+            BackendError::NotPermitted(why) => format!("[NOPERM] {}", printable(&why)).into(),
             BackendError::Unavailable(source) => {
                 tracing::warn!(error = %source, "IMAP request failed");
                 "[UNAVAILABLE] temporarily unavailable".into()

@@ -12,10 +12,13 @@ use tokio::sync::watch;
 use crate::backend::{Changes, Message, ModSeq, Snapshot, Uid};
 use crate::limits::STRUCTURES_KEPT;
 use crate::output::Output;
+use crate::refusal::Refusal;
 
 /// A folder in use by this session.
 pub(crate) struct Selected {
     pub read_only: bool,
+    /// Nobody can change anything in it, not only this session.
+    pub locked: bool,
     pub state: Snapshot,
     pub watch: watch::Receiver<u64>,
     /// Messages that are gone from the folder but not yet from the client's numbering.
@@ -29,7 +32,16 @@ pub(crate) struct OutOfRange;
 
 impl Selected {
     pub fn new(read_only: bool, state: Snapshot, watch: watch::Receiver<u64>) -> Selected {
-        Selected { read_only, state, watch, vanished: BTreeSet::new(), structures: VecDeque::new() }
+        Selected { read_only, locked: false, state, watch, vanished: BTreeSet::new(), structures: VecDeque::new() }
+    }
+
+    /// An error where this session may change nothing.
+    pub fn writable(&self) -> Result<(), Refusal> {
+        match (self.locked, self.read_only) {
+            (true, _) => Err(Refusal::no("[NOPERM] nothing can be changed here: the folder is read-only")),
+            (false, true) => Err(Refusal::no("[CANNOT] the folder is read-only")),
+            (false, false) => Ok(()),
+        }
     }
 
     /// The messages in the client's order: index 0 has sequence number 1.

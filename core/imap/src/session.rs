@@ -205,7 +205,7 @@ impl Session {
                 _ => Refusal::bad("log in first"),
             }),
             CommandBody::Enable { capabilities } => self.enable(capabilities.as_ref(), out),
-            CommandBody::Namespace => self.namespace(out),
+            CommandBody::Namespace => self.namespace(out).await,
             CommandBody::Select { mailbox, parameters } => self.select(mailbox, &parameters, false, out).await,
             CommandBody::Examine { mailbox, parameters } => self.select(mailbox, &parameters, true, out).await,
             CommandBody::Create { mailbox } => self.create(mailbox).await,

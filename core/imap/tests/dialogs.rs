@@ -14,7 +14,7 @@
 //! 1 closed                 the server has closed
 //! ```
 //! Accounts: mario@alfa.example, luigi@alfa.example, with the passwords secret-mario and secret-luigi; and
-//! anna@alfa.example, whose password secret-anna must be changed first.
+//! anna@alfa.example, whose password secret-anna must be changed first; carla@alfa.example (secret-carla) has an archive.
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod support;
@@ -59,6 +59,9 @@ impl Server {
         let memory = support::Memory::default();
         memory.account("mario@alfa.example", "secret-mario");
         memory.account("luigi@alfa.example", "secret-luigi");
+        memory.account("carla@alfa.example", "secret-carla");
+        let kept = ["Subject: uno\r\n\r\na\r\n", "Subject: due\r\n\r\nb\r\n"];
+        memory.archive("carla@alfa.example", "2026/11/Received", &kept);
         memory.account("anna@alfa.example", "secret-anna");
         memory.bar("anna@alfa.example", "this is the first password: change it before the first use");
         let (stop, shutdown) = watch::channel(false);

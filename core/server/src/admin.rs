@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done, 1 it could not be done or something was found, 2 wrong usage, 78 the
 //! configuration or the policy is at fault.
 
+mod archive;
 mod index;
 mod keys;
 mod mailboxes;
@@ -75,6 +76,9 @@ enum Command {
     /// What is kept from its recipients: infected, suspected or damaged messages.
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Copies of messages kept beside the folders of mailboxes.
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
     /// The message log (registro).
     #[command(subcommand)]
     Log(registry::LogCommand),
@@ -158,6 +162,10 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
     if let Command::Check { json } = cli.command {
         return serve::check(&cli.config, json).await;
     }
+    if let Command::Archive(archive::ArchiveCommand::Operation(words)) = cli.command {
+        let words = [vec!["archive".into()], words].concat();
+        return plugin_command::run(&cli.config, words).await;
+    }
     if let Command::Plugin(words) = cli.command {
         return plugin_command::run(&cli.config, words).await;
     }
@@ -170,6 +178,7 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
         Command::Index(command) => index::index(&config, command).await,
         Command::Quarantine(command) => quarantine::quarantine(&open(&config)?, command).await,
+        Command::Archive(command) => archive::archive(&open(&config)?, command).await,
         Command::Keys(command) => keys::keys(config, command).await,
         Command::Log(command) => registry::log(&config, &open(&config)?, command).await,
     }

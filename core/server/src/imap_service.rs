@@ -1,5 +1,7 @@
 //! The store as IMAP sessions see it: the [`Backend`] of this server.
 
+mod archive;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -178,37 +180,57 @@ impl Backend for ImapService {
 
     async fn folders(&self, account: &str) -> Result<Vec<Folder>, BackendError> {
         let account = account.to_owned();
-        let folders = self.read(move |r| r.folders(&account)).await?;
+        let (folders, archived) =
+            self.read(move |r| Ok((r.folders(&account)?, archive::folders(r, &account)?))).await?;
         let folder = |f: sigillo_store::Folder| Folder {
             special_use: f.special_use.as_deref().and_then(SpecialUse::parse),
             name: f.name,
             subscribed: f.subscribed,
         };
-        Ok(folders.into_iter().map(folder).collect())
+        Ok(folders.into_iter().map(folder).chain(archived).collect())
+    }
+
+    async fn shared_namespaces(&self, account: &str) -> Result<Vec<String>, BackendError> {
+        let account = account.to_owned();
+        let any = self.read(move |r| Ok(!r.archive_folders(&account)?.is_empty())).await?;
+        Ok(any.then(|| archive::PREFIX.to_owned()).into_iter().collect())
+    }
+
+    fn is_read_only(&self, name: &str) -> bool {
+        archive::holds(name)
     }
 
     async fn create(&self, account: &str, name: &str) -> Result<(), BackendError> {
+        archive::outside(&[name])?;
         let (account, name) = (account.to_owned(), name.to_owned());
         self.write(move |tx| tx.add_folder(&account, &name, None).map(drop)).await
     }
 
     async fn delete(&self, account: &str, name: &str) -> Result<(), BackendError> {
+        archive::outside(&[name])?;
         let (account, name) = (account.to_owned(), name.to_owned());
         self.write(move |tx| tx.remove_folder(&account, &name)).await
     }
 
     async fn rename(&self, account: &str, from: &str, to: &str) -> Result<(), BackendError> {
+        archive::outside(&[from, to])?;
         let (account, from, to) = (account.to_owned(), from.to_owned(), to.to_owned());
         self.write(move |tx| tx.rename_folder(&account, &from, &to)).await
     }
 
     async fn subscribe(&self, account: &str, name: &str, subscribed: bool) -> Result<(), BackendError> {
         let (account, name) = (account.to_owned(), name.to_owned());
+        if archive::holds(&name) {
+            return self.write(move |tx| archive::subscribe(tx, &account, &name, subscribed)).await;
+        }
         self.write(move |tx| tx.subscribe(&account, &name, subscribed)).await
     }
 
     async fn status(&self, account: &str, name: &str) -> Result<Status, BackendError> {
         let (account, name) = (account.to_owned(), name.to_owned());
+        if archive::holds(&name) {
+            return self.read(move |r| archive::status(r, &account, &name)).await;
+        }
         let status = move |r: &Reader<'_>| {
             let folder = folder_named(r, &account, &name)?;
             let counts = r.counts(folder.id)?;
@@ -238,6 +260,9 @@ impl Backend for ImapService {
         name: &str,
         claim_recent: bool,
     ) -> Result<(Snapshot, watch::Receiver<u64>), BackendError> {
+        if archive::holds(name) {
+            return self.open_archived(account, name).await;
+        }
         let (account, name) = (account.to_owned(), name.to_owned());
         let found = self.read(move |r| folder_named(r, &account, &name)).await?.id;
         let watch = self.watches.subscribe(found);
@@ -265,6 +290,9 @@ impl Backend for ImapService {
 
     async fn changes(&self, folder: FolderId, since: ModSeq, known: &[Uid]) -> Result<Changes, BackendError> {
         let known = known.to_vec();
+        if let Some(archived) = archive::folder_of(folder) {
+            return self.read(move |r| archive::changes(r, archived, since, known)).await;
+        }
         let changes = move |r: &Reader<'_>| {
             let found =
                 r.folder_by_id(row(folder))?.ok_or_else(|| StoreError::NotFound("the folder was removed".into()))?;
@@ -286,8 +314,12 @@ impl Backend for ImapService {
     async fn content(&self, folder: FolderId, uid: Uid) -> Result<Option<(Rope, Arc<dyn Source>)>, BackendError> {
         let segments = self.store.segments().clone();
         let content = move |r: &Reader<'_>| {
-            let Some(item) = r.item(row(folder), uid)? else { return Ok(None) };
-            let rope = r.message(item.message)?;
+            let found = match archive::folder_of(folder) {
+                Some(archived) => r.archive_entry(archived, uid)?.map(|entry| entry.message),
+                None => r.item(row(folder), uid)?.map(|item| item.message),
+            };
+            let Some(found) = found else { return Ok(None) };
+            let rope = r.message(found)?;
             // The files stay readable while they are streamed, even if the message is removed meanwhile.
             let source = segments.pin(&rope)?;
             Ok(Some((rope, source)))
@@ -302,6 +334,7 @@ impl Backend for ImapService {
         change: &FlagChange,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Stored, BackendError> {
+        archive::not_archived(folder)?;
         let (uids, change) = (uids.to_vec(), change.clone());
         self.write(move |tx| set_flags(tx, row(folder), &uids, &change, unchanged_since)).await
     }
@@ -313,6 +346,7 @@ impl Backend for ImapService {
         uids: &[Uid],
         only_deleted: bool,
     ) -> Result<(), BackendError> {
+        archive::not_archived(folder)?;
         let (account, uids) = (account.to_owned(), uids.to_vec());
         let expunge = move |tx: &mut Tx<'_>| {
             let folder = row(folder);
@@ -329,10 +363,14 @@ impl Backend for ImapService {
     }
 
     async fn copy(&self, folder: FolderId, uids: &[Uid], account: &str, target: &str) -> Result<Placed, BackendError> {
+        archive::outside(&[target])?;
         let (uids, account, target) = (uids.to_vec(), account.to_owned(), target.to_owned());
         let copy = move |tx: &mut Tx<'_>| {
             let target = folder_named(&tx.reader(), &account, &target)?;
-            let uids = tx.copy_items(&account, row(folder), &uids, target.id)?;
+            let uids = match archive::folder_of(folder) {
+                Some(archived) => archive::copy_out(tx, &account, archived, &uids, target.id)?,
+                None => tx.copy_items(&account, row(folder), &uids, target.id)?,
+            };
             Ok(Placed { uid_validity: target.uid_validity, uids })
         };
         self.write(copy).await
@@ -345,6 +383,8 @@ impl Backend for ImapService {
         account: &str,
         target: &str,
     ) -> Result<Placed, BackendError> {
+        archive::not_archived(folder)?;
+        archive::outside(&[target])?;
         let (uids, account, target) = (uids.to_vec(), account.to_owned(), target.to_owned());
         let relocate = move |tx: &mut Tx<'_>| {
             let target = folder_named(&tx.reader(), &account, &target)?;
@@ -355,6 +395,7 @@ impl Backend for ImapService {
     }
 
     async fn append(&self, account: &str, name: &str, size: u64) -> Result<Box<dyn Appending>, BackendError> {
+        archive::outside(&[name])?;
         let (account, name) = (account.to_owned(), name.to_owned());
         let room = {
             let (account, name) = (account.clone(), name.clone());

@@ -5,7 +5,7 @@ use imap_codec::imap_types::extensions::enable::CapabilityEnable;
 use sigillo_auth::Mechanism;
 
 use crate::limits::ID_PAIRS_MAX;
-use crate::output::Output;
+use crate::output::{Output, folder};
 use crate::refusal::{Done, Refusal};
 use crate::session::Session;
 
@@ -58,9 +58,12 @@ impl Session {
         Ok("ID completed".into())
     }
 
-    /// RFC 2342 §5: one personal namespace without a prefix.
-    pub(crate) fn namespace(&self, out: &mut Output<'_>) -> Done {
-        out.untagged(format_args!("NAMESPACE ((\"\" \"/\")) NIL NIL"));
+    /// RFC 2342 §5: one personal namespace without a prefix, none of other users, and what the backend has beside them.
+    pub(crate) async fn namespace(&self, out: &mut Output<'_>) -> Done {
+        let shared = self.backend.shared_namespaces(&self.account).await?;
+        let shared: String = shared.iter().map(|prefix| format!("({} \"/\")", folder(prefix))).collect();
+        let shared = if shared.is_empty() { "NIL".to_owned() } else { format!("({shared})") };
+        out.untagged(format_args!("NAMESPACE ((\"\" \"/\")) NIL {shared}"));
         Ok("NAMESPACE completed".into())
     }
 }

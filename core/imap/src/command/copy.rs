@@ -28,9 +28,7 @@ impl Session {
         out: &mut Output<'_>,
     ) -> Done {
         let (folder, uids, target) = self.sources(set, &mailbox, uid)?;
-        if self.selected()?.read_only {
-            return Err(Refusal::no("[CANNOT] the folder is read-only"));
-        }
+        self.selected()?.writable()?;
         if uids.is_empty() {
             return Ok("MOVE completed: no such messages".into());
         }

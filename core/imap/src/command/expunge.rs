@@ -3,7 +3,7 @@
 use imap_codec::imap_types::sequence::SequenceSet;
 
 use crate::flags::Flags;
-use crate::refusal::{Done, Refusal};
+use crate::refusal::Done;
 use crate::session::Session;
 
 impl Session {
@@ -11,9 +11,7 @@ impl Session {
     /// removed and what others removed is told in one way.
     pub(crate) async fn expunge(&mut self, set: Option<&SequenceSet>) -> Done {
         let selected = self.selected()?;
-        if selected.read_only {
-            return Err(Refusal::no("[CANNOT] the folder is read-only"));
-        }
+        selected.writable()?;
         let indices = match set {
             Some(set) => selected.resolve(set, true).unwrap_or_default(),
             None => (0..selected.messages().len()).collect(),

@@ -23,6 +23,11 @@ impl Session {
 
     pub(crate) async fn get_quota_root(&mut self, mailbox: Mailbox<'_>, out: &mut Output<'_>) -> Done {
         let name = folder_name(&mailbox)?;
+        if self.backend.is_read_only(&name) {
+            // RFC 9208 §4.3.2: a folder may have no root. What nobody can fill counts for none.
+            out.untagged(format_args!("QUOTAROOT {}", folder(&name)));
+            return Ok("GETQUOTAROOT completed".into());
+        }
         out.untagged(format_args!("QUOTAROOT {} \"{ROOT}\"", folder(&name)));
         self.tell_quota(out).await?;
         Ok("GETQUOTAROOT completed".into())

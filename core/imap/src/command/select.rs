@@ -27,11 +27,18 @@ impl Session {
             }
         }
         let name = folder_name(&mailbox)?;
-        let (snapshot, watch) = self.backend.open(&self.account, &name, !read_only).await?;
-        let selected = Selected::new(read_only, snapshot, watch);
+        let locked = self.backend.is_read_only(&name);
+        let (snapshot, watch) = self.backend.open(&self.account, &name, !read_only && !locked).await?;
+        let mut selected = Selected::new(read_only || locked, snapshot, watch);
+        selected.locked = locked;
         describe(&selected, out);
         self.state = State::Selected(Box::new(selected));
-        Ok(if read_only { "[READ-ONLY] EXAMINE completed" } else { "[READ-WRITE] SELECT completed" }.into())
+        Ok(match (read_only, locked) {
+            (true, _) => "[READ-ONLY] EXAMINE completed",
+            (false, true) => "[READ-ONLY] SELECT completed",
+            (false, false) => "[READ-WRITE] SELECT completed",
+        }
+        .into())
     }
 
     /// Removes what is marked deleted, silently. RFC 3501 §6.4.2.
@@ -61,7 +68,9 @@ fn describe(selected: &Selected, out: &mut Output<'_>) {
     keywords.sort_unstable_by_key(|k| k.to_ascii_lowercase());
     keywords.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
     let keywords: String = keywords.iter().flat_map(|k| [" ", k]).collect();
-    out.untagged(format_args!("FLAGS ({SYSTEM}{keywords})"));
+    // Where nothing can be marked, no other flag can be met.
+    let system = if selected.locked { "\\Seen" } else { SYSTEM };
+    out.untagged(format_args!("FLAGS ({system}{keywords})"));
     if selected.read_only {
         out.untagged(format_args!("OK [PERMANENTFLAGS ()] read-only"));
     } else {

@@ -32,9 +32,7 @@ impl Session {
         let unchanged_since = unchanged_since(&request.modifiers)?;
         self.condstore |= unchanged_since.is_some();
         let selected = self.selected()?;
-        if selected.read_only {
-            return Err(Refusal::no("[CANNOT] the folder is read-only"));
-        }
+        selected.writable()?;
         let indices = selected.resolve(&request.set, request.uid).map_err(|_| Refusal::bad("no such message"))?;
         let uids: Vec<Uid> = indices.iter().map(|i| selected.messages()[*i].uid).collect();
         if uids.is_empty() {

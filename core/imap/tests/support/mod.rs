@@ -16,6 +16,20 @@ use sigillo_mail::rope::NoSource;
 use sigillo_mail::{Rope, Source};
 use tokio::sync::watch;
 
+/// Where the folders are that nobody can change.
+const ARCHIVE: &str = "#Archive";
+
+fn locked(name: &str) -> bool {
+    name == ARCHIVE || name.starts_with("#Archive/")
+}
+
+fn open_to_changes(names: &[&str]) -> Result<(), BackendError> {
+    match names.iter().any(|name| locked(name)) {
+        true => Err(BackendError::NotPermitted("the archive is read-only: copy messages out of it".into())),
+        false => Ok(()),
+    }
+}
+
 pub const QUOTA: u64 = 1 << 30;
 
 struct Filed {
@@ -113,6 +127,18 @@ impl Memory {
         self.state().barred.insert(address.to_owned(), why.to_owned());
     }
 
+    /// Gives an account a folder that nobody can change, with messages.
+    pub fn archive(&self, address: &str, name: &str, contents: &[&str]) {
+        let mut state = self.state();
+        let name = format!("{ARCHIVE}/{name}");
+        state.make(address, &name, None);
+        let mailbox = state.named(address, &name).unwrap();
+        for content in contents {
+            mailbox.file(Bytes::from((*content).to_owned()), Flags::system(Flags::SEEN), 1_700_000_000);
+        }
+        mailbox.recent_from = mailbox.uid_next;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -161,7 +187,18 @@ impl Backend for Memory {
             .collect())
     }
 
+    async fn shared_namespaces(&self, account: &str) -> Result<Vec<String>, BackendError> {
+        let state = self.state();
+        let any = state.accounts.get(account).is_some_and(|folders| folders.keys().any(|name| locked(name)));
+        Ok(any.then(|| format!("{ARCHIVE}/")).into_iter().collect())
+    }
+
+    fn is_read_only(&self, name: &str) -> bool {
+        locked(name)
+    }
+
     async fn create(&self, account: &str, name: &str) -> Result<(), BackendError> {
+        open_to_changes(&[name])?;
         let mut state = self.state();
         if state.named(account, name).is_ok() {
             return Err(BackendError::FolderExists);
@@ -176,6 +213,7 @@ impl Backend for Memory {
     }
 
     async fn delete(&self, account: &str, name: &str) -> Result<(), BackendError> {
+        open_to_changes(&[name])?;
         let mut state = self.state();
         let removed = state.accounts.get_mut(account).and_then(|f| f.remove(name));
         state.notify(account);
@@ -183,6 +221,7 @@ impl Backend for Memory {
     }
 
     async fn rename(&self, account: &str, from: &str, to: &str) -> Result<(), BackendError> {
+        open_to_changes(&[from, to])?;
         let mut state = self.state();
         state.named(account, from)?;
         if state.named(account, to).is_ok() {
@@ -318,6 +357,7 @@ impl Backend for Memory {
     }
 
     async fn copy(&self, folder: FolderId, uids: &[Uid], account: &str, target: &str) -> Result<Placed, BackendError> {
+        open_to_changes(&[target])?;
         let mut state = self.state();
         let (owner, m) = state.mailbox(folder)?;
         assert_eq!(owner, account);
@@ -349,6 +389,7 @@ impl Backend for Memory {
     }
 
     async fn append(&self, account: &str, name: &str, size: u64) -> Result<Box<dyn Appending>, BackendError> {
+        open_to_changes(&[name])?;
         self.state().named(account, name)?;
         if self.quota(account).await?.used + size > QUOTA {
             return Err(BackendError::OverQuota);

@@ -139,3 +139,67 @@ async fn folders_are_made_renamed_and_removed() {
     let gone = service.open(ACCOUNT, "Vecchio/2026", true).await;
     assert!(matches!(gone, Err(BackendError::NoSuchFolder)));
 }
+
+async fn archived(service: &ImapService, key: &str, kept: u64, content: &'static str) {
+    let copy = sigillo_store::archive::NewCopy {
+        id: format!("{kept:012x}.{key}"),
+        mailbox: ACCOUNT.into(),
+        key: key.into(),
+        direction: "received".into(),
+        sha256: [0; 32],
+        kept,
+        properties: Vec::new(),
+    };
+    service.store.write(move |tx| tx.archive_keep(&copy, &Rope::from_bytes(content))).await.unwrap();
+}
+
+/// ARC-03, ARC-06: the archive is seen beside the folders, what comes and goes is told, and nothing here changes it.
+#[tokio::test]
+async fn arc_03_the_archive_is_read_and_copied_from_and_never_changed() {
+    const NAME: &str = "#Archive/1970/01/Received";
+    let (_folder, service) = service().await;
+    assert!(service.shared_namespaces(ACCOUNT).await.unwrap().is_empty());
+    assert!(matches!(service.open(ACCOUNT, NAME, true).await, Err(BackendError::NoSuchFolder)));
+    for (index, key) in ["a", "b", "c"].into_iter().enumerate() {
+        archived(&service, key, 1000 + index as u64, "Subject: x\r\n\r\n").await;
+    }
+    assert_eq!(service.shared_namespaces(ACCOUNT).await.unwrap(), ["#Archive/"]);
+    assert!(service.folders(ACCOUNT).await.unwrap().iter().any(|folder| folder.name == NAME));
+    let (snapshot, mut watch) = service.open(ACCOUNT, NAME, true).await.unwrap();
+    assert_eq!(snapshot.messages.iter().map(|m| m.uid).collect::<Vec<_>>(), [1, 2, 3]);
+    let status = service.status(ACCOUNT, NAME).await.unwrap();
+    assert_eq!((status.messages, status.unseen, status.size, status.uid_next), (3, 0, 42, 4));
+    assert!(service.status(ACCOUNT, "#Archive/1970/01/received").await.is_err(), "a name has one form");
+
+    let change = FlagChange::Add(Flags::system(Flags::DELETED));
+    let refused = |result: Result<(), BackendError>| matches!(result, Err(BackendError::NotPermitted(_)));
+    let (folder, name) = (snapshot.folder, NAME);
+    assert!(refused(service.store_flags(folder, &[1], &change, None).await.map(drop)));
+    assert!(refused(service.expunge(ACCOUNT, folder, &[1], false).await));
+    assert!(refused(service.relocate(folder, &[1], ACCOUNT, "INBOX").await.map(drop)));
+    assert!(refused(service.create(ACCOUNT, "#Archive").await));
+    assert!(refused(service.delete(ACCOUNT, name).await));
+    assert!(refused(service.rename(ACCOUNT, name, "Mine").await));
+    assert!(refused(service.append(ACCOUNT, name, 3).await.map(drop)));
+    let uid = append(&service, "INBOX", b"Subject: y\r\n\r\n", "").await.unwrap();
+    let (inbox, _) = service.open(ACCOUNT, "INBOX", false).await.unwrap();
+    assert!(refused(service.copy(inbox.folder, &[uid], ACCOUNT, name).await.map(drop)));
+    let placed = service.copy(folder, &[1, 3, 9], ACCOUNT, "INBOX").await.unwrap();
+    assert_eq!(placed.uids, [(1, 2), (3, 3)]);
+
+    watch.mark_unchanged();
+    service.store.write(|tx| tx.archive_release(ACCOUNT, &format!("{:012x}.b", 1001))).await.unwrap();
+    archived(&service, "d", 1003, "Subject: x\r\n\r\n").await;
+    tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.unwrap().unwrap();
+    let changes = service.changes(folder, snapshot.mod_seq, &[1, 2, 3]).await.unwrap();
+    assert_eq!(changes.vanished, [2]);
+    assert_eq!(changes.changed.iter().map(|m| m.uid).collect::<Vec<_>>(), [4]);
+    let later = service.changes(folder, changes.mod_seq, &[1, 3, 4]).await.unwrap();
+    assert!(later.vanished.is_empty() && later.changed.is_empty());
+    let (rope, source) = service.content(folder, 4).await.unwrap().unwrap();
+    assert_eq!(&rope.to_bytes(source.as_ref()).unwrap()[..], b"Subject: x\r\n\r\n");
+    assert!(service.content(folder, 2).await.unwrap().is_none());
+    let subscribed = |all: &[Folder]| all.iter().find(|folder| folder.name == NAME).unwrap().subscribed;
+    service.subscribe(ACCOUNT, name, false).await.unwrap();
+    assert!(!subscribed(&service.folders(ACCOUNT).await.unwrap()));
+}
