@@ -325,7 +325,11 @@ async fn export(store: &Store, arguments: ExportArguments) -> Result<(), Command
         return say_json(&done);
     }
     let dir = arguments.dir.display();
-    say(&format!("{} copies in {dir}, {} of them from before; {INDEX} lists them", done.written + done.already, done.already))
+    say(&format!(
+        "{} copies in {dir}, {} of them from before; {INDEX} lists them",
+        done.written + done.already,
+        done.already
+    ))
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> CommandError {

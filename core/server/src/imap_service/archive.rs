@@ -4,9 +4,7 @@
 //! They lie below [`PREFIX`], which is none of his own names: [RFC 3501 §5.1.2] keeps names that begin with `#` for such
 //! things. One folder for each month and direction: `#Archive/2026/11/Received`.
 
-use sigillo_imap::{
-    BackendError, Changes, Flags, Folder, FolderId, Message, ModSeq, Snapshot, Status, Uid,
-};
+use sigillo_imap::{BackendError, Changes, Flags, Folder, FolderId, Message, ModSeq, Snapshot, Status, Uid};
 use sigillo_store::archive::{ArchiveEntry, ArchiveFolder, ArchiveFolderId};
 use sigillo_store::{Reader, StoreError, Tx};
 use tokio::sync::watch;
@@ -43,9 +41,8 @@ pub(super) fn folder_of(folder: FolderId) -> Option<ArchiveFolderId> {
 /// Folders that have anything, under their names in IMAP.
 pub(super) fn folders(reader: &Reader<'_>, account: &str) -> Result<Vec<Folder>, StoreError> {
     let found = reader.archive_folders(account)?.into_iter().filter(|folder| folder.copies > 0);
-    let shown = |folder: ArchiveFolder| {
-        Folder { name: shown(&folder.name), subscribed: folder.subscribed, special_use: None }
-    };
+    let shown =
+        |folder: ArchiveFolder| Folder { name: shown(&folder.name), subscribed: folder.subscribed, special_use: None };
     Ok(found.map(shown).collect())
 }
 
