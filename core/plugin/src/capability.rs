@@ -11,6 +11,7 @@ mod evidence;
 mod mac;
 mod mailboxes;
 mod message;
+mod outbox;
 mod passage;
 mod registro;
 mod request;
@@ -30,6 +31,7 @@ use wasmtime::component::ResourceTableError;
 
 pub use content::ContentHandle;
 pub use directory::ProviderHandle;
+pub use outbox::AnswerHandle;
 pub use passage::{DeliveryHandle, InspectionHandle, TransactionHandle};
 pub use request::RequestHandle;
 pub use scan::{ReportHandle, ScanHandle};

@@ -20,6 +20,8 @@ pub struct ChangeSet {
     pub state_writes: Vec<StateWrite>,
     /// Changes of the wake-ups, in order.
     pub timers: Vec<TimerOp>,
+    /// Requests to targets outside, in order; no two of one target and key.
+    pub outbox: Vec<OutboxRequest>,
     /// Events for the message log, in order.
     pub evidence: Vec<Event>,
     /// Folder for the message instead of INBOX.
@@ -39,6 +41,7 @@ impl ChangeSet {
         self.submissions.is_empty()
             && self.state_writes.is_empty()
             && self.timers.is_empty()
+            && self.outbox.is_empty()
             && self.evidence.is_empty()
             && self.file_into.is_none()
             && self.flags.is_empty()
@@ -107,6 +110,21 @@ pub enum TimerOp {
         /// The plugin's own name for it.
         key: String,
     },
+}
+
+/// A request to a target outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRequest {
+    /// One of the granted targets.
+    pub target: String,
+    /// The plugin's own name for it: the same again is no second request.
+    pub key: String,
+    /// What the target's protocol wants, checked by the server.
+    pub parameters: Vec<(String, String)>,
+    /// The body or the file.
+    pub content: Option<Rope>,
+    /// Milliseconds after which it has expired, as the server says of this target.
+    pub life_ms: u64,
 }
 
 /// An event for the message log.

@@ -14,7 +14,7 @@ use crate::command::Answer;
 use crate::host::Host;
 use crate::load::{self, Loaded};
 use crate::operation::{Operated, Request, for_the_log, operation_limits};
-use crate::passage::Passage;
+use crate::passage::{Answered, Passage};
 use crate::run::{ChainRun, Outcome, StepRecord};
 use crate::services::Services;
 use crate::step::{self, Call, Inputs, Ran, Recorded, Said, StepLimits};
@@ -223,6 +223,34 @@ impl Engine {
             [one] => self.plugins.get(one).ok_or_else(|| format!("plugin '{one}' is not loaded")),
             _ => Err(format!("the policy has '{name}' under several names; ask for one of {}", names.join(", "))),
         }
+    }
+
+    /// Tells a plugin how a request of its outbox ended. `passage_id` names the request: the same for a step run anew. The
+    /// outcome is `Continue` (it knows) or `Defer` (to be told again): an answer is never dropped.
+    pub async fn run_answer(&self, plugin: &str, answered: Answered, passage_id: &str) -> ChainRun {
+        let granted = self.plugins.get(plugin).and_then(|p| Some((p, p.grants.outbox.as_ref()?)));
+        let Some((plugin, grant)) = granted else {
+            tracing::warn!(plugin, "no such plugin with the grant `outbox`: an answer waits for it");
+            return self.timer_run(Outcome::Defer(verdict::later()), None, None);
+        };
+        let key = answered.key.clone();
+        let seed = hashed(&[b"answer", passage_id.as_bytes(), plugin.name.as_bytes(), key.as_bytes()]);
+        let inputs =
+            Inputs { stage: Some(Stage::Answer), ..self.inputs(plugin, passage_id, seed, self.services.now_ms()) };
+        let limits = StepLimits::of(&grant.limits);
+        let ran = step::run(&self.host, &plugin.pre, &plugin.hooks, inputs, limits, Call::Answer(answered)).await;
+        let mut record = record(plugin, Stage::Answer.as_str(), 0, &ran);
+        let (outcome, changes) = match ran.said {
+            Ok(_) => (Outcome::Continue, Some(ran.recorded.change_set(&plugin.name, format!("answer/{key}")))),
+            Err(failure) => {
+                undone(&plugin.name, passage_id, &ran.recorded.signatures);
+                tracing::warn!(plugin = %plugin.name, key, why = failure.words, "an answer of the outbox was not taken");
+                record.failure = Some(failure.words);
+                (Outcome::Defer(verdict::later()), None)
+            }
+        };
+        record.verdict = outcome.word().into();
+        self.timer_run(outcome, changes, Some(record))
     }
 
     fn timer_run(&self, outcome: Outcome, changes: Option<ChangeSet>, record: Option<StepRecord>) -> ChainRun {

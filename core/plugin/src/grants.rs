@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(found("sigillo:mail/evidence@0.1.0"), Some(Problem::NotAskedFor(Capability::Evidence)));
         assert_eq!(found("sigillo:mail/state@0.2.0"), Some(Problem::Version));
         assert_eq!(found("sigillo:mail/state"), Some(Problem::Version));
-        assert_eq!(found("sigillo:mail/outbox@0.1.0"), Some(Problem::Unknown));
+        assert_eq!(found("sigillo:mail/letters@0.1.0"), Some(Problem::Unknown));
         assert_eq!(found("other:mail/state@0.1.0"), Some(Problem::Unknown));
         assert_eq!(found("host-function"), Some(Problem::Unknown));
         assert_eq!(found("wasi:filesystem/types@0.2.0"), Some(Problem::Wasi));

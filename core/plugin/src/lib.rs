@@ -32,13 +32,13 @@ mod verdict;
 mod view;
 mod world;
 
-pub use changes::{ArchiveOp, ChangeSet, Direction, Event, Kept, SignatureMade, StateWrite, Submission, TimerOp};
+pub use changes::{ArchiveOp, ChangeSet, Direction, Event, Kept, OutboxRequest, SignatureMade, StateWrite, Submission, TimerOp};
 pub use command::{Answer, Commands, Inspected};
 pub use engine::Engine;
 pub use host::{Host, HostError, HostOptions};
 pub use load::manifests;
 pub use operation::{Operated, Request};
-pub use passage::{Arrival, Passage, with_return_path};
+pub use passage::{Answered, Arrival, Passage, with_return_path};
 pub use run::{ChainRun, Outcome, Reply, StepRecord};
 pub use services::{
     ArchiveItem, ArchiveUsage, Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed,

@@ -53,6 +53,16 @@ pub const SCAN_MAX: u32 = 1000;
 pub const WRITES_PER_STEP_MAX: usize = 4096;
 /// Keys of `state` that one step reads: each is checked again at the commit.
 pub const STATE_READS_PER_STEP_MAX: usize = 4096;
+/// Requests to targets outside that one step queues.
+pub const OUTBOX_PER_STEP_MAX: usize = 256;
+/// Requests of one plugin that wait at once, as the contract says.
+pub const OUTBOX_WAITING_MAX: u64 = 10_000;
+/// Octets of the key of a request, as the contract says.
+pub const OUTBOX_KEY_MAX: usize = 128;
+/// Parameters of one request.
+pub const OUTBOX_PARAMETER_COUNT_MAX: usize = 64;
+/// Octets of the names and values of the parameters of one request.
+pub const OUTBOX_PARAMETERS_MAX: usize = 32 * 1024;
 /// Events that one step appends to the message log.
 pub const EVENTS_PER_STEP_MAX: usize = 4096;
 /// Octets of one event.

@@ -178,6 +178,10 @@ fn stages(policy: &Policy, plugin: &Plugin, hooks: &Hooks) -> Vec<Diagnostic> {
     if plugin.grants.timers.is_some() && !hooks.has(Stage::Timer) {
         wrong.push(policy.error(plugin.position, "E506", message(Stage::Timer)).with_help("remove the grant 'timers'"));
     }
+    if plugin.grants.outbox.is_some() && !hooks.has(Stage::Answer) {
+        let help = "remove the grant 'outbox'";
+        wrong.push(policy.error(plugin.position, "E506", message(Stage::Answer)).with_help(help));
+    }
     wrong
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sigillo_mail::Rope;
 use sigillo_mail::structure::Structure;
 
@@ -26,6 +27,25 @@ impl Arrival {
             Arrival::Internal => "internal",
         }
     }
+}
+
+/// How a request of the outbox ended: what the stage `answer` has in hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// The target that was asked.
+    pub target: String,
+    /// The plugin's name for the request.
+    pub key: String,
+    /// `done`, `refused` or `expired`.
+    pub status: String,
+    /// The other side's code.
+    pub code: Option<u32>,
+    /// Its words, one line.
+    pub text: String,
+    /// The body of its answer.
+    pub body: Bytes,
+    /// Long-tail facts by name.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// A message, with what the server knows of its passage.

@@ -237,6 +237,19 @@ pub trait Services: Send + Sync {
     async fn archive_open(&self, _mailbox: &str, _id: &str) -> Result<Rope, ServiceError> {
         no_archive()
     }
+    /// Whether there is a target of the outbox of this name.
+    fn outbox_known(&self, _target: &str) -> bool {
+        false
+    }
+    /// For how many milliseconds a target is asked a request with these parameters and content of this size, if it takes
+    /// such a request; `Invalid` says what it does not take. Where there is no outbox, every name is unknown.
+    fn outbox_check(&self, _: &str, _parameters: &[(String, String)], _size: Option<u64>) -> Result<u64, ServiceError> {
+        Err(ServiceError::NotFound)
+    }
+    /// How many requests of a plugin have not come to their end.
+    async fn outbox_waiting(&self, _plugin: &str) -> Result<u64, ServiceError> {
+        Err(ServiceError::Unavailable("there is no outbox here".into()))
+    }
     /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);
 }

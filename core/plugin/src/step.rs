@@ -11,11 +11,12 @@ use wasmtime::component::{InstancePre, Resource};
 
 pub use state::{Inputs, Recorded, StepState};
 
-use crate::capability::{DeliveryHandle, InspectionHandle, RequestHandle, TransactionHandle};
+use crate::capability::{AnswerHandle, DeliveryHandle, InspectionHandle, RequestHandle, TransactionHandle};
 use crate::check;
 use crate::host::Host;
 use crate::limits;
 use crate::meter::{Budget, LimitHit, Tally, cpu_clock};
+use crate::passage::Answered;
 use crate::world::exports::sigillo::mail as hooks;
 use crate::world::mail::types::{Failure, Verdict};
 
@@ -63,6 +64,8 @@ pub struct Hooks {
     pub timer: Option<hooks::timer::GuestIndices>,
     /// `operation`: no stage.
     pub operation: Option<hooks::operation::GuestIndices>,
+    /// `answer`.
+    pub answer: Option<hooks::answer::GuestIndices>,
     /// `command`: no stage.
     pub command: Option<hooks::command::GuestIndices>,
 }
@@ -79,6 +82,7 @@ impl Hooks {
             outcome: hooks::outcome::GuestIndices::new(pre).ok(),
             timer: hooks::timer::GuestIndices::new(pre).ok(),
             operation: hooks::operation::GuestIndices::new(pre).ok(),
+            answer: hooks::answer::GuestIndices::new(pre).ok(),
             command: hooks::command::GuestIndices::new(pre).ok(),
         }
     }
@@ -92,6 +96,7 @@ impl Hooks {
             Stage::Stored => self.stored.is_some(),
             Stage::Outcome => self.outcome.is_some(),
             Stage::Timer => self.timer.is_some(),
+            Stage::Answer => self.answer.is_some(),
         }
     }
 }
@@ -112,6 +117,8 @@ pub enum Call {
     },
     /// To do what somebody asks.
     Operation,
+    /// To learn how a request of the outbox ended.
+    Answer(Answered),
     /// To answer a command about the message in hand.
     Command(String),
 }
@@ -119,7 +126,7 @@ pub enum Call {
 /// What a plugin says when nothing went wrong.
 #[derive(Debug)]
 pub enum Said {
-    /// Nothing: `configure` and wake-ups.
+    /// Nothing: `configure`, wake-ups and answers of the outbox.
     Nothing,
     /// What follows for the message: stages.
     Verdict(Verdict),
@@ -234,6 +241,11 @@ async fn enter(
             let request = store.data_mut().table.push(RequestHandle)?;
             return Ok(guest.call_run(store, request).await?.map(Said::Answer));
         }
+        Call::Answer(answered) => {
+            let guest = guest!(answer);
+            let handle = store.data_mut().table.push(AnswerHandle(answered))?;
+            return Ok(guest.call_run(store, handle).await?.map(|()| Said::Nothing));
+        }
         Call::Command(name) => {
             let guest = guest!(command);
             let inspection = store.data_mut().table.push(InspectionHandle)?;
@@ -267,7 +279,7 @@ async fn enter(
             let delivery = delivery(store)?;
             guest.call_run(store, delivery).await?
         }
-        Stage::Timer => return Err(not_exported()),
+        Stage::Timer | Stage::Answer => return Err(not_exported()),
     };
     Ok(answer.map(Said::Verdict))
 }

@@ -41,11 +41,13 @@ pub enum Capability {
     Receive,
     /// Keep copies of messages.
     Archive,
+    /// Ask targets outside.
+    Outbox,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 14] = [
+    pub const ALL: [Capability; 15] = [
         Capability::Submit,
         Capability::Signer,
         Capability::Verifier,
@@ -60,6 +62,7 @@ impl Capability {
         Capability::Mac,
         Capability::Receive,
         Capability::Archive,
+        Capability::Outbox,
     ];
 
     /// The word for it in policies, manifests and the contract.
@@ -79,6 +82,7 @@ impl Capability {
             Capability::Mac => "mac",
             Capability::Receive => "receive",
             Capability::Archive => "archive",
+            Capability::Outbox => "outbox",
         }
     }
 
@@ -99,6 +103,7 @@ impl Capability {
             Capability::Mac => "mac: true",
             Capability::Receive => "receive: [\"PREFIX*@domain\"]",
             Capability::Archive => "archive: true",
+            Capability::Outbox => "outbox: [target-name]",
         }
     }
 
@@ -128,6 +133,16 @@ pub struct TimerGrant {
     /// `defer` (the wake-up is tried again later) or `hold` (it waits for the operator).
     pub on_failure: OnFailure,
     /// Limits of one wake-up.
+    pub limits: Limits,
+}
+
+/// Requests to targets outside. The step that learns how one ended belongs to no chain, so what it may cost is said
+/// where the requests are granted; one that fails runs again later, which loses nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxGrant {
+    /// Targets of the server's configuration that it may ask, each with its place in the policy.
+    pub targets: Vec<(String, Position)>,
+    /// Limits of one `answer` step.
     pub limits: Limits,
 }
 
@@ -171,6 +186,8 @@ pub struct Grants {
     pub receive: Vec<AddressPattern>,
     /// Keep, read and let go copies of messages.
     pub archive: bool,
+    /// Ask targets outside.
+    pub outbox: Option<OutboxGrant>,
 }
 
 impl Grants {
@@ -182,6 +199,11 @@ impl Grants {
     /// Whether an address that is no mailbox is this plugin's.
     pub fn owns(&self, address: &Mailbox) -> bool {
         self.receive.iter().any(|pattern| pattern.matches(address))
+    }
+
+    /// Whether this target may be asked.
+    pub fn allows_target(&self, name: &str) -> bool {
+        self.outbox.iter().flat_map(|grant| &grant.targets).any(|(granted, _)| granted == name)
     }
 
     /// Whether this capability is granted.
@@ -201,6 +223,7 @@ impl Grants {
             Capability::Mac => self.mac,
             Capability::Receive => !self.receive.is_empty(),
             Capability::Archive => self.archive,
+            Capability::Outbox => self.outbox.is_some(),
         }
     }
 
@@ -237,6 +260,7 @@ impl Grants {
             Capability::Mac => self.mac = node.boolean(report) == Some(true),
             Capability::Receive => self.receive = read_patterns(node, "'receive'", report),
             Capability::Archive => self.archive = node.boolean(report) == Some(true),
+            Capability::Outbox => self.outbox = read_outbox(node, report),
         }
     }
 }
@@ -305,4 +329,22 @@ fn read_timers(node: &Node, report: &mut Report) -> Option<TimerGrant> {
     }
     map.finish(report);
     Some(grant)
+}
+
+/// A list of targets, or a map with `targets` and `limits`.
+fn read_outbox(node: &Node, report: &mut Report) -> Option<OutboxGrant> {
+    let (mut targets, mut limits) = (Vec::new(), Limits::default());
+    if let Value::Map(_) = node.value {
+        let mut map = Map::of(node, "'outbox'", report)?;
+        if let Some(list) = map.require("targets", report) {
+            targets = read_names(list, "'targets'", "a target", report);
+        }
+        if let Some(node) = map.get("limits") {
+            limits = Limits::read(node, report);
+        }
+        map.finish(report);
+    } else {
+        targets = read_names(node, "'outbox'", "a target", report);
+    }
+    (!targets.is_empty()).then_some(OutboxGrant { targets, limits })
 }

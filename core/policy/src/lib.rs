@@ -29,7 +29,7 @@ mod stage;
 pub use chain::{Chain, OnFailure, Step};
 pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use facts::{Condition, FactValue, Facts};
-pub use grants::{Capability, Grants, SubmitGrant, TimerGrant};
+pub use grants::{Capability, Grants, OutboxGrant, SubmitGrant, TimerGrant};
 pub use limits::Limits;
 pub use mailbox_settings::{MailboxSetting, MailboxSettings, SetBy};
 pub use manifest::{Argument, CONTRACT, Manifest, Manifests, Operation, is_identifier};

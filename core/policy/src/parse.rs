@@ -227,6 +227,12 @@ fn read_chain_stage(node: &Node, report: &mut Report) -> Option<Stage> {
         );
         return None;
     }
+    if stage == Stage::Answer {
+        let help = "grant 'outbox' to the plugin, with 'limits' there";
+        let message = "stage 'answer' has no chain: the plugin that made the request runs";
+        report.error_with_help(node.position, "E207", message, help);
+        return None;
+    }
     Some(stage)
 }
 

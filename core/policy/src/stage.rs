@@ -23,6 +23,8 @@ pub enum Stage {
     Outcome,
     /// A wake-up that a plugin asked for is due. It has no chain: the plugin that asked is the one that runs.
     Timer,
+    /// A request of the outbox ended. It has no chain: the plugin that made it is the one that runs.
+    Answer,
 }
 
 /// Stages of the SMTP session that the language knows and this version does not run.
@@ -30,8 +32,8 @@ const NOT_YET: [&str; 5] = ["connect", "hello", "auth", "mail", "rcpt"];
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Stage; 6] =
-        [Stage::Access, Stage::Reception, Stage::Delivery, Stage::Stored, Stage::Outcome, Stage::Timer];
+    pub const ALL: [Stage; 7] =
+        [Stage::Access, Stage::Reception, Stage::Delivery, Stage::Stored, Stage::Outcome, Stage::Timer, Stage::Answer];
 
     /// The word for it in policies, manifests, logs and the contract.
     pub fn as_str(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Stage {
             Stage::Stored => "stored",
             Stage::Outcome => "outcome",
             Stage::Timer => "timer",
+            Stage::Answer => "answer",
         }
     }
 

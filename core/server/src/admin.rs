@@ -6,6 +6,7 @@ mod index;
 mod keys;
 mod mailboxes;
 mod message_file;
+mod outbox;
 mod plugin_command;
 mod plugin_operation;
 mod quarantine;
@@ -70,6 +71,9 @@ enum Command {
     /// What was accepted and is on its way.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// What plugins ask of targets outside.
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// The index of providers.
     #[command(subcommand)]
     Index(index::IndexCommand),
@@ -176,6 +180,7 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Domain(command) => mailboxes::domain(&open(&config)?, command).await,
         Command::Mailbox(command) => mailboxes::mailbox(&config, &open(&config)?, command).await,
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
+        Command::Outbox(command) => outbox::outbox(&config, &open(&config)?, command).await,
         Command::Index(command) => index::index(&config, command).await,
         Command::Quarantine(command) => quarantine::quarantine(&open(&config)?, command).await,
         Command::Archive(command) => archive::archive(&open(&config)?, command).await,

@@ -10,6 +10,7 @@ use sigillo_mail::{Domain, Mailbox};
 use sigillo_plugin::{ArchiveOp, ChainRun, ChangeSet, TimerOp};
 use sigillo_store::archive::NewCopy;
 use sigillo_store::evidence::NewEvent;
+use sigillo_store::outbox::{NewRequest, RequestName};
 use sigillo_store::{DomainClass, MessageId, NewEntry, Phase, StoreError, Tx};
 
 use crate::origin::{Letter, Origin, Way};
@@ -73,6 +74,14 @@ fn apply_set(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str, life: Duration) ->
             TimerOp::Set { key, at_ms, payload } => tx.set_timer(plugin, key, *at_ms, payload)?,
             TimerOp::Cancel { key } => tx.cancel_timer(plugin, key)?,
         }
+    }
+    for request in &set.outbox {
+        tx.queue_request(&NewRequest {
+            name: RequestName { plugin: plugin.to_owned(), target: request.target.clone(), key: request.key.clone() },
+            parameters: request.parameters.clone(),
+            content: request.content.clone(),
+            expires: tx.now().saturating_add(request.life_ms),
+        })?;
     }
     for event in &set.evidence {
         tx.append_evidence(NewEvent {

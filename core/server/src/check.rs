@@ -18,7 +18,8 @@ pub fn policy(config: &Config) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnost
         return Err(vec![Diagnostic::file(&config.path(&config.plugins_dir).display().to_string(), "E510", twice)]);
     }
     let (policy, warnings) = sigillo_policy::parse(&name, &text, &manifests)?;
-    let nowhere = unknown_scanners(&policy, config);
+    let nowhere: Vec<_> =
+        unknown_scanners(&policy, config).into_iter().chain(unknown_targets(&policy, config)).collect();
     if !nowhere.is_empty() {
         return Err(nowhere);
     }
@@ -40,6 +41,20 @@ fn unknown_scanners(policy: &Policy, config: &Config) -> Vec<Diagnostic> {
         policy.error(*at, "E509", message).with_help(help.clone())
     };
     unknown.map(error).collect()
+}
+
+/// The same of targets of the outbox.
+fn unknown_targets(policy: &Policy, config: &Config) -> Vec<Diagnostic> {
+    let granted = policy.plugins.values().flat_map(|plugin| &plugin.grants.outbox).flat_map(|grant| &grant.targets);
+    let help = match config.targets.is_empty() {
+        true => "the configuration has no 'targets'".to_owned(),
+        false => format!("it has: {}", config.targets.keys().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    let error = |(name, at): &(String, _)| {
+        let message = format!("target '{name}' is not in the server's configuration");
+        policy.error(*at, "E509", message).with_help(help.clone())
+    };
+    granted.filter(|(name, _)| !config.targets.contains_key(name)).map(error).collect()
 }
 
 /// Diagnostics as a person reads them.

@@ -3,6 +3,7 @@
 mod keys;
 mod revocation;
 mod scanners;
+mod targets;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::index::settings::{IndexSettings, OwnSettings};
 pub use keys::{Key, KeyEntries, Token};
 pub use revocation::{Ocsp, Revocation};
 pub use scanners::{ScannerConfig, ScannerProtocol};
+pub use targets::{AnswerWord, HttpAuth, HttpConfig, TargetConfig, TargetLimits};
 
 /// Largest message by default, octets (QUO-06: 100 MB in every offer).
 pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
@@ -60,6 +62,9 @@ pub struct Config {
     /// Scanners for viruses, by the names that policies grant to plugins.
     #[serde(default)]
     pub scanners: std::collections::BTreeMap<String, ScannerConfig>,
+    /// Whom the outbox asks, by the names that policies grant to plugins.
+    #[serde(default)]
+    pub targets: std::collections::BTreeMap<String, TargetConfig>,
     /// How mail leaves.
     #[serde(default)]
     pub delivery: Delivery,
@@ -314,6 +319,14 @@ impl Config {
         }
         for (name, scanner) in &self.scanners {
             scanner.check().map_err(|problem| format!("scanners.{name}: {problem}"))?;
+        }
+        for (name, target) in &self.targets {
+            if !sigillo_policy::is_identifier(name) {
+                return Err(format!(
+                    "targets: '{name}' is no name: lower-case letters, digits and '-', a letter first"
+                ));
+            }
+            target.check().map_err(|problem| format!("targets.{name}: {problem}"))?;
         }
         if self.limits.sessions == 0 || self.limits.dispatch == 0 {
             return Err("limits: sessions and dispatch must be at least 1".into());

@@ -20,15 +20,15 @@ use crate::passage::{Ending, Waiting, check_loop};
 use crate::server::Server;
 
 /// Entries and timers looked at in one round.
-const ROUND: usize = 256;
+pub(crate) const ROUND: usize = 256;
 /// The longest sleep: a clock that was set forward is noticed within it.
-const SLEEP_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// How long to wait after the store could not be read.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is being worked on, so that no entry is taken twice at once.
 #[derive(Default)]
-struct InFlight {
+pub(crate) struct InFlight {
     names: Mutex<HashSet<String>>,
     ended: Notify,
 }
@@ -225,22 +225,41 @@ impl Server {
 }
 
 impl InFlight {
-    fn count(&self) -> usize {
+    /// Told when work ends.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + '_ {
+        self.ended.notified()
+    }
+
+    /// Waits until nothing is worked on.
+    pub(crate) async fn empty(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Takes a name until the guard is dropped, unless work of that name is going on.
+    pub(crate) fn enter(self: &Arc<Self>, name: String) -> Option<Guard> {
+        let new = self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        new.then(|| Guard { in_flight: self.clone(), name })
+    }
+
+    pub(crate) fn count(&self) -> usize {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Runs `work` in a task of its own unless work of that name is going on; waits for a free place.
-    async fn start(
+    pub(crate) async fn start(
         self: &Arc<Self>,
         places: &Arc<Semaphore>,
         name: String,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
-        if !self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
-            return;
-        }
+        let Some(guard) = self.enter(name) else { return };
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let guard = Guard { in_flight: self.clone(), name };
         tokio::spawn(async move {
             let (_guard, _place) = (guard, place);
             work.await;
@@ -249,7 +268,7 @@ impl InFlight {
 }
 
 /// Gives the name back however the work ends, also by a panic.
-struct Guard {
+pub(crate) struct Guard {
     in_flight: Arc<InFlight>,
     name: String,
 }

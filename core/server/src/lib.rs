@@ -25,6 +25,7 @@ mod metrics;
 mod monitor;
 mod offline;
 mod origin;
+mod outbox;
 mod passage;
 mod reception;
 mod report;

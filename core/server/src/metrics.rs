@@ -29,6 +29,9 @@ pub struct Metrics {
     evidence: IntGaugeVec,
     clock_steps: IntCounter,
     started: IntGauge,
+    outbox: IntGaugeVec,
+    outbox_attempts: IntCounterVec,
+    outbox_away: IntGaugeVec,
     index_age: IntGaugeVec,
     index_success: IntGaugeVec,
     index_fetches: IntCounterVec,
@@ -100,6 +103,19 @@ impl Metrics {
             )?,
             evidence: gauge(&registry, "evidence", "The message log as it stands", &["log", "what"])?,
             clock_steps: IntCounter::new("sigillo_clock_steps_total", "Times that the clock was seen to be set")?,
+            outbox: gauge(&registry, "outbox", "Requests of the outbox", &["target", "state"])?,
+            outbox_attempts: counter(
+                &registry,
+                "outbox_attempts_total",
+                "Ends of attempts at requests of the outbox, and of the requests (ended-…)",
+                &["target", "result"],
+            )?,
+            outbox_away: gauge(
+                &registry,
+                "outbox_target_away",
+                "1 where the last attempts did not reach a target",
+                &["target"],
+            )?,
             started: IntGauge::new("sigillo_start_time_seconds", "When the server started, seconds since 1970")?,
             registry,
         };
@@ -157,6 +173,27 @@ impl Metrics {
     pub fn queue(&self, entries: u64, pending: u64, held: u64) {
         for (what, value) in [("entries", entries), ("pending", pending), ("held", held)] {
             self.queue.with_label_values(&[what]).set(value as i64);
+        }
+    }
+
+    /// An attempt at a request of the outbox ended.
+    pub fn outbox_attempt(&self, target: &str, result: &str) {
+        self.outbox_attempts.with_label_values(&[target, result]).inc();
+    }
+
+    /// The outbox as it stands: by target and state how many requests, and the targets with whether they are away.
+    pub fn outbox<'a>(
+        &self,
+        counts: &[(String, String, u64, sigillo_store::Millis)],
+        targets: impl Iterator<Item = (&'a str, bool)>,
+    ) {
+        self.outbox.reset();
+        for (target, away) in targets {
+            self.outbox.with_label_values(&[target, "waiting"]).set(0);
+            self.outbox_away.with_label_values(&[target]).set(i64::from(away));
+        }
+        for (target, state, count, _) in counts {
+            self.outbox.with_label_values(&[target, state]).set(*count as i64);
         }
     }
 

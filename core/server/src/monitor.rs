@@ -66,6 +66,9 @@ async fn metrics(server: &Server) -> Result<Vec<u8>, String> {
     let (entries, pending, held) =
         server.store().read(|r| r.queue_counts()).await.map_err(|error| error.to_string())?;
     server.metrics().queue(entries, pending, held);
+    let requests = server.store().read(|r| r.outbox_counts()).await.map_err(|error| error.to_string())?;
+    let targets = server.facilities().targets().all();
+    server.metrics().outbox(&requests, targets.map(|target| (target.options().name.as_str(), target.is_away())));
     if let Some(age) = server.index().age() {
         server.metrics().index(age, server.index().last_success());
     }

@@ -105,6 +105,7 @@ impl Server {
         let index = tokio::spawn(keeper::keep(self.clone(), shutdown.clone()));
         let keeper = tokio::spawn(self.clone().keep_evidence(shutdown.clone()));
         let clock = tokio::spawn(self.clone().watch_clock(shutdown.clone()));
+        let outbox = tokio::spawn(self.clone().work_outbox(shutdown.clone()));
         let (sessions_ended, no_more_events) = watch::channel(false);
         let doors = {
             let server = self.clone();
@@ -112,6 +113,7 @@ impl Server {
         };
         self.clone().dispatch(shutdown).await;
         let _ = tokio::time::timeout(GRACE, commands).await; // one that is not done then is told so by its broken connection
+        let _ = outbox.await; // what was sent is known as sent
         listeners::close(sessions).await;
         lists.iter().for_each(tokio::task::JoinHandle::abort);
         for task in [sweeper, index, clock] {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use sigillo_delivery::outbox::Targets;
 use sigillo_delivery::scan::{ScanError, Scanners, View};
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Mailbox, Rope, Source};
@@ -39,6 +40,7 @@ pub struct Facilities {
     /// Only of a server that runs: a check of the configuration makes none.
     secret: OnceLock<Secret>,
     declared: MailboxSettings,
+    targets: Targets,
 }
 
 impl Facilities {
@@ -63,6 +65,7 @@ impl Facilities {
         let keys = Keys::load(config)?;
         let scanners = Scanners::new(config.scanner_options());
         let stamper = Stamper::of(config)?;
+        let targets = config.open_targets()?;
         let (registro, scratch) = (folder(config), Arc::new(Scratch::new(store.clone())));
         let (anchors, watch) = revocation::load(config, anchors)?;
         introduce(watch.as_deref(), &keys, &index.directory());
@@ -81,6 +84,7 @@ impl Facilities {
             registro,
             scratch,
             secret: OnceLock::new(),
+            targets,
         })
     }
 
@@ -99,6 +103,11 @@ impl Facilities {
     /// What fetches revocation lists, if the configuration says so.
     pub fn revocation(&self) -> Option<&Arc<Watch>> {
         self.watch.as_ref()
+    }
+
+    /// Whom the outbox asks.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
     }
 
     /// The signing keys.
@@ -302,6 +311,25 @@ impl Services for Facilities {
             Err(StoreError::NotFound(_)) => Err(ServiceError::NotFound),
             Err(error) => Err(unavailable(error)),
         }
+    }
+
+    fn outbox_known(&self, target: &str) -> bool {
+        self.targets.get(target).is_some()
+    }
+
+    fn outbox_check(
+        &self,
+        target: &str,
+        parameters: &[(String, String)],
+        size: Option<u64>,
+    ) -> Result<u64, ServiceError> {
+        let target = self.targets.get(target).ok_or(ServiceError::NotFound)?;
+        target.check(parameters, size).map_err(ServiceError::Invalid)?;
+        Ok(target.options().schedule.expire.as_millis() as u64)
+    }
+
+    async fn outbox_waiting(&self, plugin: &str) -> Result<u64, ServiceError> {
+        self.store.look(|r| r.requests_waiting(plugin)).map_err(unavailable)
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sigillo_server::config::{Config, MESSAGE_SIZE};
+use sigillo_server::config::{Config, MESSAGE_SIZE, TargetConfig};
 
 fn shipped() -> Config {
     Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/sigillo.yaml")).unwrap()
@@ -35,6 +35,16 @@ fn the_shipped_values_are_the_defaults() {
     let options = shipped.scanner_options();
     assert_eq!(options[0].size_max, options[1].size_max);
     assert!(shortest.scanners.is_empty());
+    let TargetConfig::Http(deposit) = &shipped.targets["deposit"];
+    let TargetConfig::Http(sms) = &shipped.targets["sms"];
+    let (a, b) = (&deposit.limits, &sms.limits);
+    assert_eq!(
+        (a.timeout, a.connections, a.expire_hours, a.size_max),
+        (b.timeout, b.connections, b.expire_hours, b.size_max)
+    );
+    let waits: Vec<_> = a.retry.iter().flatten().map(|seconds| std::time::Duration::from_secs(*seconds)).collect();
+    assert_eq!(waits, shortest.schedule().waits);
+    assert!(b.retry.is_none() && !sms.insecure && shortest.targets.is_empty());
     assert_eq!(shipped.log.format, shortest.log.format);
     assert_eq!(shipped.log.level, shortest.log.level);
     let (a, b) = (&shipped.evidence, &shortest.evidence);
@@ -72,6 +82,20 @@ fn a_mistake_is_named_with_its_place() {
         ("scanners: { a: { protocol: icap, address: /run/x, service: a } }\n", "scanners.a: icap wants an address"),
         ("scanners: { a: { protocol: clamd, address: /run/x, timeout: 0 } }\n", "timeout wants 1 to 600"),
         ("scanners: { a: { protocol: clamd, address: /run/x, connections: 0 } }\n", "connections wants 1 to 1000"),
+        ("targets: { A: { protocol: http, url: \"https://a.example\" } }\n", "'A' is no name"),
+        ("targets: { a: { protocol: gopher } }\n", "gopher"),
+        ("targets: { a: { protocol: http, url: \"ftp://a.example\" } }\n", "targets.a: 'ftp://a.example' is not a URL"),
+        ("targets: { a: { protocol: http, url: \"http://a.example\" } }\n", "insecure: true"),
+        ("targets: { a: { protocol: http, url: \"https://u:p@a.example\" } }\n", "use 'auth'"),
+        ("targets: { a: { protocol: http, url: \"https://a.example\", answers: { \"4x\": done } } }\n", "'4x'"),
+        (
+            "targets: { a: { protocol: http, url: \"https://a.example\", auth: { secret-file: s } } }\n",
+            "auth wants one of",
+        ),
+        (
+            "targets: { a: { protocol: http, url: \"https://a.example\", limits: { expire-hours: 721 } } }\n",
+            "expire-hours wants 1 to 720",
+        ),
     ];
     let rest = "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\n\
                 listeners: [{ protocol: relay, address: \"127.0.0.1:1\", tls: starttls }]\n";
@@ -81,7 +105,7 @@ fn a_mistake_is_named_with_its_place() {
         ("evidence: { timestamps: { url: u, anchors: a, username: x } }\n", "go together"),
     ];
     for (text, want) in cases.into_iter().chain(evidence) {
-        let added = text.starts_with("scanners") || text.starts_with("evidence");
+        let added = ["scanners", "targets"].iter().any(|word| text.starts_with(word)) || text.starts_with("evidence");
         let text = if added { format!("{rest}{text}") } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();

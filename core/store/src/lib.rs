@@ -20,6 +20,8 @@
 //! | a write-ahead log with a torn transaction | killed during the commit | SQLite drops it; nobody was told 250 |
 //! | a segment file whose rows are gone | killed between commit and unlink | removed |
 //! | content that only the archive names | the message left its folder | stays: [`archive`] names it |
+//! | a request of the outbox in state `waiting` | killed before, while or after its target was asked | asked when due, perhaps again, with the same key |
+//! | a request of the outbox in state `ended` | killed before the plugin's `answer` step was committed | the step runs; its commit makes it `known` |
 //! | `registro/.*.part` | killed while a log file was written | written anew by the next sealing |
 //! | a whole log file that no row names | killed between its rename and the commit | taken as it is by the next sealing, if it continues the chain |
 //! | a row with a stamp and no `.tsr` beside the log file | killed between the commit and the rename | written from the row by the next sweep |
@@ -35,6 +37,7 @@ pub mod folders;
 pub mod mailbox;
 pub mod messages;
 mod migrate;
+pub mod outbox;
 pub mod plugins;
 pub mod quarantine;
 pub mod queue;

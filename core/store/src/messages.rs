@@ -39,7 +39,8 @@ impl Tx<'_> {
                 "SELECT EXISTS (SELECT 1 FROM items WHERE message = ?1)
                      OR EXISTS (SELECT 1 FROM entries WHERE message = ?1)
                      OR EXISTS (SELECT 1 FROM quarantine WHERE message = ?1)
-                     OR EXISTS (SELECT 1 FROM archive WHERE message = ?1)",
+                     OR EXISTS (SELECT 1 FROM archive WHERE message = ?1)
+                     OR EXISTS (SELECT 1 FROM outbox WHERE message = ?1)",
             )?
             .query_row([id.0], |row| row.get(0))?;
         if named {

@@ -181,6 +181,6 @@ impl Tx<'_> {
     pub fn sweep(&mut self) -> Result<(), StoreError> {
         self.db.execute("DELETE FROM plugin_state WHERE expires <= ?1", [self.now as i64])?;
         self.db.execute("DELETE FROM steps WHERE at <= ?1", [self.now.saturating_sub(STEPS_KEPT) as i64])?;
-        Ok(())
+        self.sweep_outbox()
     }
 }

@@ -173,6 +173,32 @@ CREATE TABLE IF NOT EXISTS timers (
 );
 CREATE INDEX IF NOT EXISTS timers_by_instant ON timers(at);
 
+-- What plugins ask of targets outside. state: waiting (to be asked when it is due) | held (an operator must decide) |
+-- ended (how it ended waits for the plugin's `answer` step, run when due) | known (only remembered, so that the key is no
+-- second request). `parameters` is a JSON list of [name, value]; `message` is the content until the request ends.
+-- `attempts` counts in the present state.
+CREATE TABLE IF NOT EXISTS outbox (
+    plugin     TEXT NOT NULL,
+    target     TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    message    BIGINT REFERENCES messages(id),
+    created    BIGINT NOT NULL,
+    due        BIGINT NOT NULL,
+    expires    BIGINT NOT NULL,
+    attempts   BIGINT NOT NULL DEFAULT 0,
+    status     TEXT,
+    code       BIGINT,
+    reply      TEXT,
+    body       BLOB,
+    ended      BIGINT,
+    PRIMARY KEY (plugin, target, key)
+);
+CREATE INDEX IF NOT EXISTS outbox_by_due ON outbox(state, target, due);
+CREATE INDEX IF NOT EXISTS outbox_by_plugin ON outbox(plugin, state);
+CREATE INDEX IF NOT EXISTS outbox_by_message ON outbox(message);
+
 -- One row for every step that a chain ran: what was decided, by which plugin, at what cost.
 CREATE TABLE IF NOT EXISTS steps (
     id      INTEGER PRIMARY KEY,

@@ -11,7 +11,7 @@ use sigillo_trust::Directory;
 use wasmtime::component::ResourceTable;
 
 use crate::cache::hex;
-use crate::changes::{ArchiveOp, ChangeSet, Event, SignatureMade, StateWrite, Submission, TimerOp};
+use crate::changes::{ArchiveOp, ChangeSet, Event, OutboxRequest, SignatureMade, StateWrite, Submission, TimerOp};
 use crate::limits;
 use crate::meter::{Budget, LimitHit, MemoryLimit, Tally};
 use crate::operation::Request;
@@ -66,6 +66,8 @@ pub struct Recorded {
     /// See [`ChangeSet`].
     pub timers: Vec<TimerOp>,
     /// See [`ChangeSet`].
+    pub outbox: Vec<OutboxRequest>,
+    /// See [`ChangeSet`].
     pub evidence: Vec<Event>,
     /// See [`ChangeSet`].
     pub file_into: Option<String>,
@@ -87,6 +89,7 @@ impl Recorded {
             state_reads: self.state_reads.into_iter().collect(),
             state_writes: self.state_writes.into_values().collect(),
             timers: self.timers,
+            outbox: self.outbox,
             evidence: self.evidence,
             file_into: self.file_into,
             flags: self.flags,
