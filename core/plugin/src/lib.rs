@@ -32,7 +32,9 @@ mod verdict;
 mod view;
 mod world;
 
-pub use changes::{ArchiveOp, ChangeSet, Direction, Event, Kept, OutboxRequest, SignatureMade, StateWrite, Submission, TimerOp};
+pub use changes::{
+    ArchiveOp, ChangeSet, Direction, Event, Kept, OutboxRequest, SignatureMade, StateWrite, Submission, TimerOp,
+};
 pub use command::{Answer, Commands, Inspected};
 pub use engine::Engine;
 pub use host::{Host, HostError, HostOptions};
