@@ -21,6 +21,9 @@ use crate::step::{self, Call, Inputs, Ran, Recorded, Said, StepLimits};
 use crate::verdict::{self, Allowed};
 use crate::view::MessageView;
 
+/// The key of the wake-up of a plugin when a server begins.
+pub const START: &str = "start";
+
 /// A loaded, checked policy. To change the policy, load another beside it: a message finishes on the one with which
 /// it began.
 pub struct Engine {
@@ -53,6 +56,13 @@ impl Engine {
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Plugins that are woken with the key [`START`] when a server begins to work with this policy: those whose manifest
+    /// says so and that may ask for wake-ups.
+    pub fn wakes_at_start(&self) -> impl Iterator<Item = &str> {
+        let woken = self.plugins.values().filter(|plugin| plugin.wake_at_start && plugin.grants.timers.is_some());
+        woken.map(|plugin| &*plugin.name)
     }
 
     /// Runs the first chain of the stage whose condition holds. If there is none, the message goes on as it came.

@@ -110,6 +110,7 @@ mod tests {
             description: String::new(),
             commands: Default::default(),
             operations: Default::default(),
+            wake_at_start: false,
             mailbox_settings: Default::default(),
             config: None,
         };

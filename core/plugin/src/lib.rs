@@ -36,7 +36,7 @@ pub use changes::{
     ArchiveOp, ChangeSet, Direction, Event, Kept, OutboxRequest, SignatureMade, StateWrite, Submission, TimerOp,
 };
 pub use command::{Answer, Commands, Inspected};
-pub use engine::Engine;
+pub use engine::{Engine, START};
 pub use host::{Host, HostError, HostOptions};
 pub use load::manifests;
 pub use operation::{Operated, Request};

@@ -28,6 +28,8 @@ pub struct Loaded {
     pub grants: Arc<Grants>,
     /// What may be asked of it.
     pub operations: BTreeMap<String, Operation>,
+    /// Whether it is woken when a server begins.
+    pub wake_at_start: bool,
     /// Compiled, checked and linked.
     pub pre: InstancePre<StepState>,
     /// The stages that it has.
@@ -132,6 +134,7 @@ fn prepare(host: &Host, policy: &Policy, plugin: &Plugin, path: &Path) -> Result
         config: settings(plugin).into(),
         grants: Arc::new(plugin.grants.clone()),
         operations: manifest.operations,
+        wake_at_start: manifest.wake_at_start,
         hooks,
         pre,
     })

@@ -98,6 +98,8 @@ pub struct Manifest {
     pub commands: BTreeMap<String, String>,
     /// What may be asked of it under a policy, in the order of their names.
     pub operations: BTreeMap<String, Operation>,
+    /// Whether it is woken with the key `start` whenever a server begins to work with it.
+    pub wake_at_start: bool,
     /// What can be set for each mailbox, by name.
     pub mailbox_settings: BTreeMap<String, MailboxSetting>,
     /// The keys of its settings, if it says them: then a policy's `config:` is checked against them.
@@ -131,6 +133,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
     let description = map.require("description", report).and_then(|node| node.name(report));
     let commands = map.get("commands").map(|node| read_commands(node, report)).unwrap_or_default();
     let operations = map.get("operations").map(|node| read_operations(node, &commands, report)).unwrap_or_default();
+    let wake_at_start = map.get("wake-at-start").and_then(|node| node.boolean(report)).unwrap_or(false);
     let mailbox_settings =
         map.get("mailbox-settings").map(|node| mailbox_settings::read(node, report)).unwrap_or_default();
     let config = map.get("config").map(|node| read_settings(node, report));
@@ -144,6 +147,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> Option<Manifest> {
         description: description?.to_owned(),
         commands,
         operations,
+        wake_at_start,
         mailbox_settings,
         config,
     })

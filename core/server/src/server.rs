@@ -7,7 +7,7 @@ use std::time::Duration;
 use sigillo_auth::{Credential, ServerSecret};
 use sigillo_delivery::{Courier, Router, Schedule};
 use sigillo_mail::{Domain, Mailbox};
-use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus};
+use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus, START};
 use sigillo_store::users::Barred;
 use sigillo_store::{DomainClass, Store, StoreError, User};
 use sigillo_trust::Directory;
@@ -74,6 +74,9 @@ impl Server {
         let index = facilities.index().clone();
         keeper::begin(&index, &store).await?;
         let engine = load_engine(&config, facilities.clone()).await?;
+        let woken: Vec<String> = engine.wakes_at_start().map(str::to_owned).collect();
+        // In the same commit for all: what they do at a start they may do again.
+        store.write(move |tx| woken.iter().try_for_each(|plugin| tx.set_timer(plugin, START, tx.now(), &[]))).await?;
         let router = Router::new(config.routes());
         Ok(Arc::new(Server {
             courier: Courier::new(config.hostname.clone(), router, client_tls),
