@@ -75,7 +75,7 @@ fn read(mut map: Map<'_>, report: &mut Report) -> (BTreeMap<String, Declared>, V
 
 /// First words of the server's own properties (`plugins/README.md`). A plugin of that name would speak in the
 /// server's: what it leaves for later steps is read as `NAME.…`.
-const RESERVED: [&str; 6] = ["peer", "session", "tls", "outcome", "header", "structure"];
+const RESERVED: [&str; 7] = ["auth", "peer", "session", "tls", "outcome", "header", "structure"];
 
 /// A plugin with a mistake in it is still declared, so that steps that name it are not mistakes too.
 fn read_plugin(entry: &Entry, report: &mut Report) -> Option<Declared> {

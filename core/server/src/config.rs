@@ -1,5 +1,6 @@
 //! The server's configuration, `sigillo.yaml`. Every key stands with its default in `config/sigillo.yaml`.
 
+mod authentication;
 mod keys;
 mod revocation;
 mod scanners;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use sigillo_delivery::{Route, Schedule, Security};
 
 use crate::index::settings::{IndexSettings, OwnSettings};
+pub use authentication::Authentication;
 pub use keys::{Key, KeyEntries, Token};
 pub use revocation::{Ocsp, Revocation};
 pub use scanners::{ScannerConfig, ScannerProtocol};
@@ -65,6 +67,9 @@ pub struct Config {
     /// Whom the outbox asks, by the names that policies grant to plugins.
     #[serde(default)]
     pub targets: std::collections::BTreeMap<String, TargetConfig>,
+    /// How the senders of mail from other servers are checked; not at all if absent.
+    #[serde(default)]
+    pub authentication: Option<Authentication>,
     /// How mail leaves.
     #[serde(default)]
     pub delivery: Delivery,
@@ -311,6 +316,7 @@ impl Config {
         }
         self.trust.check(self)?;
         self.evidence.check()?;
+        self.authentication.as_ref().map_or(Ok(()), Authentication::check)?;
         if !(1024..=4 * 1024 * 1024 * 1024).contains(&self.limits.message_size) {
             return Err("limits.message-size: wants 1 KiB to 4 GiB, in octets".into());
         }

@@ -34,6 +34,11 @@ impl Server {
             .set("recipients", letter.recipients.len() as u64)
             .set("recipient", texts(&letter.recipients, ToString::to_string))
             .set("recipient.domain", texts(&letter.recipients, |recipient| recipient.domain().to_string()));
+        for name in ["auth.spf", "auth.dkim", "auth.dmarc", "auth.arc"] {
+            if let Some(word) = letter.origin.properties.get(name) {
+                facts.set(name, word.clone());
+            }
+        }
         if let Some(ip) = letter.origin.properties.get("peer.ip") {
             facts.set("peer.ip", ip.clone());
         }

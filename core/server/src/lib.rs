@@ -10,6 +10,7 @@
 
 pub mod admin;
 mod apply;
+mod authenticity;
 pub mod check;
 pub mod config;
 pub mod control;

@@ -206,6 +206,10 @@ impl Sink for Incoming {
             ListenerKind::Relay => Stage::Reception,
         };
         server.check_author(&letter, &structure)?;
+        let (letter, structure) = match session.kind {
+            ListenerKind::Submission => (letter, structure),
+            ListenerKind::Relay => server.authenticate(&session, letter, structure).await?,
+        };
         let from = letter.reverse_path.to_string();
         let relayed = (session.kind == ListenerKind::Relay).then(|| {
             let recipients: Vec<String> = letter.recipients.iter().map(ToString::to_string).collect();

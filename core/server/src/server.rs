@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sigillo_auth::{Credential, ServerSecret};
+use sigillo_authenticity::Checker;
 use sigillo_delivery::{Courier, Router, Schedule};
 use sigillo_mail::{Domain, Mailbox};
 use sigillo_plugin::{Engine, Host, HostOptions, MailboxStatus, START};
@@ -18,7 +19,7 @@ use crate::evidence::front_end::{FrontEnd, Happening};
 use crate::index::{Index, keeper};
 use crate::metrics::Metrics;
 use crate::services::{self, Facilities};
-use crate::{check, control, listeners, tls};
+use crate::{authenticity, check, control, listeners, tls};
 
 /// How often what is past its time is removed.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -40,6 +41,7 @@ pub struct Server {
     metrics: Metrics,
     secret: ServerSecret,
     front_end: FrontEnd,
+    checker: Option<Arc<Checker>>,
 }
 
 /// Why a server did not start.
@@ -86,6 +88,7 @@ impl Server {
             metrics: Metrics::new().map_err(|error| StartError::System(error.to_string()))?,
             secret: server_secret(&store).await?,
             front_end: FrontEnd::default(),
+            checker: authenticity::checker(&config).map_err(StartError::System)?,
             engine,
             store,
             config,
@@ -208,6 +211,11 @@ impl Server {
     /// Takes what happens at the doors.
     pub fn front_end(&self) -> &FrontEnd {
         &self.front_end
+    }
+
+    /// What checks the senders of mail from other servers, if anything does.
+    pub fn checker(&self) -> Option<&Checker> {
+        self.checker.as_deref()
     }
 
     /// Makes unknown logins look like known ones.

@@ -52,6 +52,12 @@ fn the_shipped_values_are_the_defaults() {
     assert!(b.timestamps.is_none());
     let (a, b) = (shipped.schedule(), shortest.schedule());
     assert_eq!((a.waits, a.expire), (b.waits, b.expire));
+    let (a, b) = (shipped.authenticity().unwrap(), shortest.authenticity());
+    assert!(b.is_none());
+    let b = sigillo_server::config::Authentication::default();
+    assert_eq!((a.authserv_id, a.resolvers), (shipped.hostname.clone(), b.resolvers));
+    assert_eq!((a.timeout.as_secs(), a.message_size), (b.timeout, b.message_size));
+    assert_eq!(shipped.authentication.unwrap().field, b.field);
 }
 
 #[test]

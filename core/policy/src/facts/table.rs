@@ -28,6 +28,8 @@ const EVERY: &[Stage] = &[Access, Reception, Delivery, Stored, Outcome];
 /// The classes that `domain add --class` gives.
 const CLASSES: Kind = Kind::Words(&["certified", "ordinary"]);
 
+const RESULTS: [&str; 8] = ["pass", "fail", "softfail", "neutral", "policy", "none", "temperror", "permerror"];
+
 const FACTS: &[Fact] = &[
     // How the message came.
     fact("arrival", Kind::Words(&["submission"]), &[Access]),
@@ -36,6 +38,11 @@ const FACTS: &[Fact] = &[
     fact("listener", Kind::Words(&["relay"]), &[Reception]),
     fact("peer.ip", Kind::Text, SESSION),
     fact("tls", Kind::Boolean, SESSION),
+    // What could be proved of the sender, in the words of RFC 8601 §2.7.
+    fact("auth.spf", Kind::Words(&RESULTS), &[Reception]),
+    fact("auth.dkim", Kind::Words(&RESULTS), &[Reception]),
+    fact("auth.dmarc", Kind::Words(&RESULTS), &[Reception]),
+    fact("auth.arc", Kind::Words(&RESULTS), &[Reception]),
     // Who.
     fact("identity", Kind::Text, &[Access]),
     fact("identity.domain", Kind::Text, &[Access]),
