@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::chain::OnFailure;
 use crate::diagnostic::{Report, suggestion};
+use crate::grants::Capability;
 use crate::manifest::{Manifest, Manifests, SettingType};
 use crate::parse::{Declared, PartialChain, PartialStep};
 use crate::policy::Component;
@@ -21,6 +22,7 @@ pub(crate) fn all(plugins: &Plugins, chains: &[PartialChain], manifests: &Manife
             settings(declared, manifest, report);
         }
         used(declared, chains, report);
+        receives(declared, chains, report);
     }
     for chain in chains {
         for (index, step) in chain.steps.iter().enumerate() {
@@ -121,6 +123,18 @@ fn used(declared: &Declared, chains: &[PartialChain], report: &mut Report) {
     if !steps.any(|step| step.plugin.as_ref() == Some(name)) {
         let help = "name it in a step, or remove it";
         report.warning(declared.plugin.position, "W601", format!("plugin '{name}' is declared but never used"), help);
+    }
+}
+
+/// Mail for addresses of a plugin that never looks at it would come back to whoever sent it.
+fn receives(declared: &Declared, chains: &[PartialChain], report: &mut Report) {
+    let Some(written) = declared.granted.iter().find(|written| written.capability == Capability::Receive) else { return };
+    let name = &declared.plugin.name;
+    let at_reception = chains.iter().filter(|chain| chain.stage == Some(Stage::Reception));
+    if !at_reception.flat_map(|chain| &chain.steps).any(|step| step.plugin.as_ref() == Some(name)) {
+        let message = format!("plugin '{name}' has addresses and never sees what comes to them");
+        let help = format!("add a chain at reception with 'when: {{ recipient.plugin: {name} }}', before the others");
+        report.warning(written.at, "W606", message, help);
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sigillo_mail::{Domain, Mailbox};
+use sigillo_mail::Mailbox;
 use sigillo_plugin::{ArchiveOp, ChainRun, ChangeSet, TimerOp};
 use sigillo_store::archive::NewCopy;
 use sigillo_store::evidence::NewEvent;
@@ -16,19 +16,24 @@ use sigillo_store::{DomainClass, MessageId, NewEntry, Phase, StoreError, Tx};
 use crate::origin::{Letter, Origin, Way};
 
 /// Where recipients of one letter live, so that each kind goes its own way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Home {
     Certified,
     Ordinary,
+    /// In an ordinary domain, and no mailbox: it may be a plugin's, which takes the whole message for its own, so each
+    /// such recipient goes alone.
+    Stray(String),
     Remote,
 }
 
 impl Home {
-    fn word(self) -> &'static str {
+    /// What tells the entries of one letter apart.
+    fn word(&self, index: usize) -> String {
         match self {
-            Home::Certified => "certified",
-            Home::Ordinary => "ordinary",
-            Home::Remote => "remote",
+            Home::Certified => "certified".into(),
+            Home::Ordinary => "ordinary".into(),
+            Home::Stray(_) => format!("stray{index}"),
+            Home::Remote => "remote".into(),
         }
     }
 }
@@ -135,12 +140,12 @@ fn change_archive(tx: &mut Tx<'_>, op: &ArchiveOp) -> Result<(), StoreError> {
 pub fn enqueue(tx: &mut Tx<'_>, letter: &Letter, life: Duration) -> Result<(), StoreError> {
     let mut homes: BTreeMap<Home, Vec<Mailbox>> = BTreeMap::new();
     for recipient in &letter.recipients {
-        homes.entry(home(tx, recipient.domain())?).or_default().push(recipient.clone());
+        homes.entry(home(tx, recipient)?).or_default().push(recipient.clone());
     }
     let several = homes.len() > 1;
     let message = tx.put_message(&letter.content)?;
-    for (home, recipients) in homes {
-        let id = if several { format!("{}.{}", letter.id, home.word()) } else { letter.id.clone() };
+    for (index, (home, recipients)) in homes.into_iter().enumerate() {
+        let id = if several { format!("{}.{}", letter.id, home.word(index)) } else { letter.id.clone() };
         let phase = if home == Home::Remote { Phase::Delivery } else { Phase::Reception };
         put_entry(tx, letter, id, recipients, message, phase, life, false)?;
     }
@@ -165,9 +170,11 @@ pub fn enqueue_held(tx: &mut Tx<'_>, letter: &Letter, phase: Phase, life: Durati
     put_entry(tx, letter, letter.id.clone(), letter.recipients.clone(), message, phase, life, true)
 }
 
-fn home(tx: &Tx<'_>, domain: &Domain) -> Result<Home, StoreError> {
-    Ok(match tx.reader().domain(domain.as_str())?.map(|domain| domain.class) {
+fn home(tx: &Tx<'_>, recipient: &Mailbox) -> Result<Home, StoreError> {
+    let reader = tx.reader();
+    Ok(match reader.domain(recipient.domain().as_str())?.map(|domain| domain.class) {
         Some(DomainClass::Certified) => Home::Certified,
+        Some(DomainClass::Ordinary) if reader.account(&recipient.key())?.is_none() => Home::Stray(recipient.key()),
         Some(DomainClass::Ordinary) => Home::Ordinary,
         None => Home::Remote,
     })

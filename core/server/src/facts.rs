@@ -5,7 +5,7 @@ use sigillo_policy::Facts;
 use sigillo_store::queue::Recipient;
 use sigillo_store::{DomainClass, StoreError};
 
-use crate::origin::Letter;
+use crate::origin::{Letter, Way};
 use crate::server::Server;
 
 impl Server {
@@ -34,6 +34,19 @@ impl Server {
             .set("recipients", letter.recipients.len() as u64)
             .set("recipient", texts(&letter.recipients, ToString::to_string))
             .set("recipient.domain", texts(&letter.recipients, |recipient| recipient.domain().to_string()));
+        let mut owners = Vec::new();
+        for recipient in &letter.recipients {
+            owners.extend(self.owner(recipient)?.map(str::to_owned));
+        }
+        owners.dedup();
+        if !owners.is_empty() {
+            facts.set("recipient.plugin", owners);
+        }
+        if letter.origin.way == Way::Internal
+            && let Some(maker) = letter.origin.properties.get("made.by")
+        {
+            facts.set("made.by", maker.clone());
+        }
         for name in ["auth.spf", "auth.dkim", "auth.dmarc", "auth.arc"] {
             if let Some(word) = letter.origin.properties.get(name) {
                 facts.set(name, word.clone());

@@ -110,21 +110,26 @@ impl Handler for Reception {
                 }
             };
         };
+        let owner = self.server.owner(to).map_err(Failure::internal)?;
         if session.kind == ListenerKind::Relay
             && let Some(first) = transaction.recipients.first()
         {
             let other = self.server.domain_class(first.domain()).map_err(Failure::internal)?;
+            // One chain runs for the whole transaction, so it cannot hold both kinds; the client comes again for the rest.
             if other != Some(class) {
-                // One chain runs for the whole transaction, so it cannot hold both kinds; the client comes again for the rest.
                 return Err(Failure::transient(
                     EnhancedCode(4, 5, 3),
                     "Certified and ordinary recipients need transactions of their own",
                 ));
             }
+            // What a plugin takes for its own it takes whole.
+            if owner.is_some() || self.server.owner(first).map_err(Failure::internal)?.is_some() {
+                return Err(Failure::transient(EnhancedCode(4, 5, 3), "This recipient needs a transaction of its own"));
+            }
         }
         // In a certified domain the delivery point says what became of the message, also that there is no such mailbox
         // (PEC §3.3.3); the session only says so elsewhere.
-        if class == DomainClass::Certified {
+        if class == DomainClass::Certified || owner.is_some() {
             return Ok(());
         }
         match self.server.mailbox_status(to, transaction.parameters.size.unwrap_or(0)).map_err(Failure::internal)? {

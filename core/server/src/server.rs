@@ -251,6 +251,18 @@ impl Server {
         Ok(self.store.look(|r| r.domain(domain.as_str()))?.map(|domain| domain.class))
     }
 
+    /// The plugin to which the policy gives the mail for an address, if any does: only in ordinary domains of this server
+    /// and only where no mailbox has the address. Certified mail is never a plugin's.
+    pub fn owner(&self, address: &Mailbox) -> Result<Option<&str>, StoreError> {
+        let owns = |plugin: &&sigillo_policy::Plugin| plugin.grants.owns(address);
+        let Some(plugin) = self.engine.policy().plugins.values().find(owns) else { return Ok(None) };
+        if self.domain_class(address.domain())? != Some(DomainClass::Ordinary) {
+            return Ok(None);
+        }
+        let mailbox = self.store.look(|r| r.account(&address.key()))?;
+        Ok(if mailbox.is_none() { Some(&plugin.name) } else { None })
+    }
+
     /// State of a mailbox for a message of `size` octets: full if that has no room.
     pub fn mailbox_status(&self, address: &Mailbox, size: u64) -> Result<MailboxStatus, StoreError> {
         services::mailbox_status(&self.store, address, size)

@@ -38,6 +38,7 @@ const FACTS: &[Fact] = &[
     fact("listener", Kind::Words(&["relay"]), &[Reception]),
     fact("peer.ip", Kind::Text, SESSION),
     fact("tls", Kind::Boolean, SESSION),
+    fact("made.by", Kind::Text, &[Reception]),
     // What could be proved of the sender, in the words of RFC 8601 §2.7.
     fact("auth.spf", Kind::Words(&RESULTS), &[Reception]),
     fact("auth.dkim", Kind::Words(&RESULTS), &[Reception]),
@@ -50,6 +51,7 @@ const FACTS: &[Fact] = &[
     fact("sender.domain", Kind::Text, EVERY),
     fact("recipient", Kind::Text, EVERY),
     fact("recipient.domain", Kind::Text, EVERY),
+    fact("recipient.plugin", Kind::Text, &[Reception]),
     fact("recipients", Kind::Number, SESSION),
     // The class of the local domain and mailbox on whose behalf the stage runs.
     fact("domain.class", CLASSES, EVERY),
