@@ -9,8 +9,8 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use mail_auth::dmarc::{Policy, verify::DmarcParameters};
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{
-    AuthenticatedMessage, AuthenticationResults, DkimOutput, DkimResult, DmarcOutput, DmarcResult, MessageAuthenticator,
-    SpfOutput, SpfResult,
+    AuthenticatedMessage, AuthenticationResults, DkimOutput, DkimResult, DmarcOutput, DmarcResult,
+    MessageAuthenticator, SpfOutput, SpfResult,
 };
 use sigillo_mail::rope::Rope;
 use sigillo_mail::{ReversePath, Source};
@@ -192,7 +192,8 @@ impl Checks {
         };
         let spf_domain = reverse_path.mailbox().map_or(hello.as_str(), |mailbox| mailbox.domain().as_str());
         let late = || SpfOutput::new(spf_domain.to_owned()).with_result(SpfResult::TempError);
-        let spf = async { timeout_at(self.deadline, self.authenticator.verify_spf(spf)).await.unwrap_or_else(|_| late()) };
+        let spf =
+            async { timeout_at(self.deadline, self.authenticator.verify_spf(spf)).await.unwrap_or_else(|_| late()) };
         let mut message = AuthenticatedMessage::parse(bytes);
         if let Some(message) = &mut message {
             message.dkim_headers.truncate(SIGNATURES_MAX);

@@ -128,7 +128,9 @@ fn used(declared: &Declared, chains: &[PartialChain], report: &mut Report) {
 
 /// Mail for addresses of a plugin that never looks at it would come back to whoever sent it.
 fn receives(declared: &Declared, chains: &[PartialChain], report: &mut Report) {
-    let Some(written) = declared.granted.iter().find(|written| written.capability == Capability::Receive) else { return };
+    let Some(written) = declared.granted.iter().find(|written| written.capability == Capability::Receive) else {
+        return;
+    };
     let name = &declared.plugin.name;
     let at_reception = chains.iter().filter(|chain| chain.stage == Some(Stage::Reception));
     if !at_reception.flat_map(|chain| &chain.steps).any(|step| step.plugin.as_ref() == Some(name)) {

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use super::{expect_none, files, is_test, production, text};
 
 /// The crates from the nouns outward; one may name those of the rows before its own, and nothing of its own row.
-const LAYERS: [&[&str]; 4] =
-    [&["mail"], &["auth", "authenticity", "imap", "policy", "smtp", "store", "trust"], &["delivery", "plugin"], &["server"]];
+const LAYERS: [&[&str]; 4] = [
+    &["mail"],
+    &["auth", "authenticity", "imap", "policy", "smtp", "store", "trust"],
+    &["delivery", "plugin"],
+    &["server"],
+];
 /// What may be named within a row.
 const EXCEPTIONS: [(&str, &str, &str); 2] = [
     ("smtp", "auth", "SASL exchanges are the same in SMTP and IMAP"),
