@@ -15,7 +15,7 @@ use tokio::sync::watch;
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
-    let (tls, _, pem) = support::tls();
+    let (tls, _, pem) = support::tls::tls();
     std::fs::create_dir_all(&folder)?;
     std::fs::write(format!("{folder}/ca.pem"), pem)?;
     let memory = support::Memory::default();

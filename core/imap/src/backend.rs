@@ -177,9 +177,6 @@ pub enum BackendError {
     /// Somebody else works on the message (RFC 5530 §3, INUSE); the words are for the client.
     #[error("{0}")]
     InUse(String),
-    /// This user may not (RFC 5530 §3, NOPERM); the words are for the client.
-    #[error("{0}")]
-    NoPermission(String),
     /// Not possible for good; the words are for the client.
     #[error("{0}")]
     Refused(String),

@@ -37,16 +37,15 @@ pub struct Options {
 
 /// Serves one connection to its end. `shutdown` becomes true when the server stops: the session then ends after the
 /// command in hand. An error says how the connection broke; nothing needs to be done about it.
-pub async fn serve<S, B>(
+pub async fn serve<S>(
     stream: S,
     peer: SocketAddr,
     options: Options,
-    backend: Arc<B>,
+    backend: Arc<dyn Backend>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    B: Backend,
 {
     let acceptor = TlsAcceptor::from(options.tls.clone());
     let setting = Setting {

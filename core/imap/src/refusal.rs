@@ -35,9 +35,8 @@ impl From<BackendError> for Refusal {
             BackendError::FolderExists => "[ALREADYEXISTS] folder exists".into(),
             BackendError::OverQuota => "[OVERQUOTA] quota exceeded".into(),
             BackendError::InUse(why) => format!("[INUSE] {}", printable(&why)).into(),
-            BackendError::NoPermission(why) => format!("[NOPERM] {}", printable(&why)).into(),
-            BackendError::Refused(why) => format!("[CANNOT] {}", printable(&why)).into(),
             BackendError::NotPermitted(why) => format!("[NOPERM] {}", printable(&why)).into(),
+            BackendError::Refused(why) => format!("[CANNOT] {}", printable(&why)).into(),
             BackendError::Unavailable(source) => {
                 tracing::warn!(error = %source, "IMAP request failed");
                 "[UNAVAILABLE] temporarily unavailable".into()

@@ -2,10 +2,12 @@
 //! configuration or the policy is at fault.
 
 mod archive;
+mod charges;
 mod index;
 mod keys;
 mod mailboxes;
 mod message_file;
+mod offers;
 mod outbox;
 mod plugin_command;
 mod plugin_operation;

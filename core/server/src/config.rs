@@ -2,6 +2,7 @@
 
 mod authentication;
 mod keys;
+mod offers;
 mod revocation;
 mod scanners;
 mod targets;
@@ -16,6 +17,7 @@ use sigillo_delivery::{Route, Schedule, Security};
 use crate::index::settings::{IndexSettings, OwnSettings};
 pub use authentication::Authentication;
 pub use keys::{Key, KeyEntries, Token};
+pub use offers::Offer;
 pub use revocation::{Ocsp, Revocation};
 pub use scanners::{ScannerConfig, ScannerProtocol};
 pub use targets::{AnswerWord, HttpAuth, HttpConfig, TargetConfig, TargetLimits};
@@ -26,8 +28,10 @@ pub const MESSAGE_SIZE: u64 = 100 * 1024 * 1024;
 /// Days in quarantine by default: the 30 months that the rules ask for infected messages (AV-04, PEC §2.2.4), the
 /// longest there are (July 2026 to January 2029).
 pub const QUARANTINE_DAYS: u64 = 915;
+/// Days of history of multi-user mailboxes by default: as long as the message log, 30 months (LOG-09).
+pub const HISTORY_DAYS: u64 = 915;
 /// Most days: a century.
-const QUARANTINE_DAYS_MAX: u64 = 36_525;
+const DAYS_MAX: u64 = 36_525;
 
 /// What is wrong with a configuration, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,9 @@ pub struct Config {
     /// How the senders of mail from other servers are checked; not at all if absent.
     #[serde(default)]
     pub authentication: Option<Authentication>,
+    /// What mailboxes are made by, by name; those of the configuration come before the built-in ones.
+    #[serde(default)]
+    pub offers: std::collections::BTreeMap<String, Offer>,
     /// How mail leaves.
     #[serde(default)]
     pub delivery: Delivery,
@@ -235,11 +242,22 @@ pub struct Limits {
     pub dispatch: usize,
     /// Days that a message stays in quarantine, at least and not much longer.
     pub quarantine_days: u64,
+    /// Days that the history of messages of multi-user mailboxes is kept.
+    pub history_days: u64,
+    /// Percentages of a mailbox's quota at which its holder is told, ascending.
+    pub quota_warnings: Vec<u8>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { message_size: MESSAGE_SIZE, sessions: 10_000, dispatch: 32, quarantine_days: QUARANTINE_DAYS }
+        Limits {
+            message_size: MESSAGE_SIZE,
+            sessions: 10_000,
+            dispatch: 32,
+            quarantine_days: QUARANTINE_DAYS,
+            history_days: HISTORY_DAYS,
+            quota_warnings: vec![80, 95],
+        }
     }
 }
 
@@ -320,9 +338,17 @@ impl Config {
         if !(1024..=4 * 1024 * 1024 * 1024).contains(&self.limits.message_size) {
             return Err("limits.message-size: wants 1 KiB to 4 GiB, in octets".into());
         }
-        if !(1..=QUARANTINE_DAYS_MAX).contains(&self.limits.quarantine_days) {
-            return Err(format!("limits.quarantine-days: wants 1 to {QUARANTINE_DAYS_MAX}"));
+        if !(1..=DAYS_MAX).contains(&self.limits.quarantine_days) {
+            return Err(format!("limits.quarantine-days: wants 1 to {DAYS_MAX}"));
         }
+        if !(1..=DAYS_MAX).contains(&self.limits.history_days) {
+            return Err(format!("limits.history-days: wants 1 to {DAYS_MAX}"));
+        }
+        let marks = &self.limits.quota_warnings;
+        if !marks.is_sorted_by(|a, b| a < b) || marks.iter().any(|mark| !(1..=100).contains(mark)) {
+            return Err("limits.quota-warnings: wants percentages from 1 to 100, ascending".into());
+        }
+        offers::check(&self.offers).map_err(|problem| format!("offers.{problem}"))?;
         for (name, scanner) in &self.scanners {
             scanner.check().map_err(|problem| format!("scanners.{name}: {problem}"))?;
         }

@@ -13,6 +13,7 @@ use sigillo_store::{Entry, StoreError, Tx};
 use crate::dispatch::Work;
 use crate::origin::Letter;
 use crate::passage::CONFLICTS_MAX;
+use crate::quota::Warnings;
 use crate::server::Server;
 use crate::{apply, report};
 
@@ -34,6 +35,10 @@ impl Server {
                 status,
                 stored_follows: self.engine().policy().chains.iter().any(|chain| chain.stage == Stage::Stored),
                 life: self.schedule().expire,
+                warnings: Warnings {
+                    marks: self.config().limits.quota_warnings.clone(),
+                    hostname: self.hostname().to_owned(),
+                },
             };
             let filed = self.store().write(move |tx| filing.conclude(tx, run)).await;
             match filed {
@@ -241,6 +246,7 @@ struct Filing {
     status: MailboxStatus,
     stored_follows: bool,
     life: std::time::Duration,
+    warnings: Warnings,
 }
 
 enum Filed {
@@ -304,6 +310,10 @@ impl Filing {
         let message = tx.put_message(&with_return_path(&letter.reverse_path.to_string(), &run.message))?;
         let now = tx.now();
         let uid = tx.file(&account, folder, message, &flags, now)?;
+        tx.name_message(&account, folder, uid, &letter.origin.message_id)?;
+        if let Some(inbox) = tx.reader().folder(&account, "INBOX")? {
+            self.warnings.tell(tx, &account, inbox.id)?;
+        }
         if self.stored_follows {
             tx.mark_filed(self.recipient.id)?;
         } else {

@@ -1,6 +1,7 @@
 //! The store as IMAP sessions see it: the [`Backend`] of this server.
 
 mod archive;
+mod shared;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,13 +15,15 @@ use sigillo_imap::{
     Snapshot, SpecialUse, Status, Stored, Uid,
 };
 use sigillo_mail::{Rope, Source};
-use sigillo_store::{Item, Reader, Spool, Store, StoreError, Tx};
+use sigillo_store::{Item, Kind, Reader, Spool, Store, StoreError, Tx};
 use tokio::sync::{broadcast, watch};
 
+use self::shared::SharedMailbox;
 use crate::evidence::front_end::Happening;
 use crate::server::{Server, barred, with_credential};
 
 /// Folders of the store, account by account.
+#[derive(Clone)]
 pub struct ImapService {
     server: Option<Arc<Server>>,
     store: Store,
@@ -64,6 +67,8 @@ fn refusal(error: StoreError) -> BackendError {
         StoreError::NotFound(_) => BackendError::NoSuchFolder,
         StoreError::Exists(_) => BackendError::FolderExists,
         StoreError::Full => BackendError::OverQuota,
+        StoreError::InUse(why) => BackendError::InUse(why),
+        StoreError::Denied(why) => BackendError::NotPermitted(why),
         StoreError::Invalid(why) => BackendError::Refused(why),
         other => BackendError::Unavailable(Box::new(other)),
     }
@@ -176,6 +181,17 @@ impl Backend for ImapService {
         let user = self.read(move |r| r.user(&login)).await?;
         let why = user.and_then(|user| user.admitted(sigillo_store::commit::now()).err());
         Ok(why.map(|why| barred(why).to_owned()))
+    }
+
+    async fn for_user(&self, login: &str) -> Result<Option<Arc<dyn Backend>>, BackendError> {
+        let login = login.to_owned();
+        let found = self.read(move |r| {
+            let Some(user) = r.user(&login)? else { return Ok(None) };
+            let account = r.account(&user.account)?;
+            Ok(account.filter(|account| account.kind == Kind::MultiUser).map(|_| user))
+        });
+        let shared = |user| -> Arc<dyn Backend> { Arc::new(SharedMailbox::new(self.clone(), user)) };
+        Ok(found.await?.map(shared))
     }
 
     async fn folders(&self, account: &str) -> Result<Vec<Folder>, BackendError> {

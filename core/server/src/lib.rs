@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod answers;
 mod apply;
 mod authenticity;
 pub mod check;
@@ -28,6 +29,7 @@ mod offline;
 mod origin;
 mod outbox;
 mod passage;
+mod quota;
 mod reception;
 mod report;
 pub mod revocation;

@@ -13,6 +13,7 @@ use sigillo_plugin::{ChainRun, Outcome, Passage};
 use sigillo_policy::{Facts, Stage};
 use sigillo_store::{Phase, StoreError, Tx};
 
+use crate::answers::Answers;
 use crate::apply;
 use crate::origin::Letter;
 use crate::report;
@@ -62,6 +63,7 @@ impl Server {
                 waiting,
                 life: self.schedule().expire,
                 hostname: self.hostname().to_owned(),
+                answers: Answers::of(&letter, &structure),
             };
             match self.store().write(move |tx| commit.conclude(tx, &run)).await {
                 Err(StoreError::Conflict(what)) if tries < CONFLICTS_MAX => {
@@ -119,6 +121,7 @@ struct Commit {
     waiting: Waiting,
     life: Duration,
     hostname: String,
+    answers: Option<Answers>,
 }
 
 impl Commit {
@@ -134,6 +137,9 @@ impl Commit {
         let recipients = || letter.recipients.iter().map(ToString::to_string).collect();
         match &run.outcome {
             Outcome::Continue | Outcome::Accept => {
+                if let Some(answers) = &self.answers {
+                    answers.conclude(tx, letter)?;
+                }
                 apply::apply(tx, run, &letter.id, self.life)?;
                 let result = traced(letter, run);
                 match self.stage {

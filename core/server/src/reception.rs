@@ -85,7 +85,11 @@ impl Handler for Reception {
         // PEC §5.2 and every provider's practice: who logged in is who sends. Operators send as their mailbox (BOX-06).
         let account = self.server.account_of(identity).map_err(Failure::internal)?;
         match path.mailbox() {
-            Some(mailbox) if Some(mailbox.key()) == account => Ok(()),
+            Some(mailbox) if Some(mailbox.key()) == account => {
+                // BOX-14. Checked again when the message is taken; a client that has no sends left need not come so far.
+                let now = sigillo_store::commit::now();
+                self.server.store().look(|r| r.check_sends(&mailbox.key(), 1, now)).map_err(not_taken)
+            }
             _ => Err(Failure::permanent(
                 EnhancedCode::REFUSED,
                 match account {
@@ -221,7 +225,7 @@ impl Sink for Incoming {
             (letter.origin.message_id.clone(), recipients)
         });
         let ended = server.pass(letter, Arc::new(structure), stage, Waiting::Session).await;
-        let ended = ended.map_err(Failure::internal)?;
+        let ended = ended.map_err(not_taken)?;
         if let Some((message_id, recipients)) = relayed {
             let result = match &ended {
                 Ending::Taken => "accepted".to_owned(),
@@ -295,6 +299,21 @@ fn properties(session: &SessionFacts) -> BTreeMap<String, String> {
         properties.insert("tls.cipher".to_owned(), tls.cipher.clone());
     }
     properties
+}
+
+/// Why a submission was not taken: what its mailbox's rules say, or our own trouble.
+fn not_taken(error: StoreError) -> Failure {
+    match error {
+        StoreError::InUse(why) => Failure::permanent(EnhancedCode::REFUSED, sentence(&why)),
+        // RFC 3463 §3.8: tomorrow it may.
+        StoreError::Limit(why) => Failure::transient(EnhancedCode(4, 7, 1), sentence(&why)),
+        other => Failure::internal(other),
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn printable(text: &str) -> String {

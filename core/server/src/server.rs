@@ -145,6 +145,10 @@ impl Server {
             if let Err(error) = self.store.write(|tx| tx.sweep()).await {
                 tracing::error!(%error, "what is past its time cannot be removed");
             }
+            let days = self.config.limits.history_days;
+            if let Err(error) = self.store.write(move |tx| tx.sweep_history(days)).await {
+                tracing::error!(%error, "the history of mailboxes past its time cannot be removed");
+            }
             let days = self.config.limits.quarantine_days;
             match self.store.write(move |tx| tx.sweep_quarantine(days)).await {
                 Ok(0) => {}

@@ -29,6 +29,8 @@ fn the_shipped_values_are_the_defaults() {
     assert_eq!(shipped.limits.sessions, shortest.limits.sessions);
     assert_eq!(shipped.limits.dispatch, shortest.limits.dispatch);
     assert_eq!(shipped.limits.quarantine_days, shortest.limits.quarantine_days);
+    assert_eq!(shipped.limits.history_days, shortest.limits.history_days);
+    assert_eq!(shipped.limits.quota_warnings, shortest.limits.quota_warnings);
     let clamav = &shipped.scanners["clamav"];
     let bare = &shipped.scanners["other"];
     assert_eq!((clamav.timeout, clamav.connections), (bare.timeout, bare.connections));
@@ -58,6 +60,26 @@ fn the_shipped_values_are_the_defaults() {
     assert_eq!((a.authserv_id, a.resolvers), (shipped.hostname.clone(), b.resolvers));
     assert_eq!((a.timeout.as_secs(), a.message_size), (b.timeout, b.message_size));
     assert_eq!(shipped.authentication.unwrap().field, b.field);
+}
+
+/// QUO-02, QUO-03, QUO-04, QUO-09, QUO-10: the figures of the service.
+#[test]
+fn the_five_offers_of_the_service_are_built_in() {
+    let offers = shortest().all_offers();
+    let figure = |name: &str| {
+        let offer = &offers[name];
+        let size = |setting: &str| offer.settings.get(setting).map_or(0, |gb| gb.parse::<u64>().unwrap());
+        (offer.kinds[0], offer.quota() >> 30, size("archive-size"), size("conservation-size"))
+    };
+    use sigillo_store::Kind::{Individual, MultiUser};
+    assert_eq!(figure("smart"), (Individual, 1, 0, 0));
+    assert_eq!(figure("pro"), (Individual, 5, 5, 0));
+    assert_eq!(figure("plus"), (Individual, 5, 10, 0));
+    assert_eq!(figure("aziende"), (MultiUser, 5, 5, 5));
+    assert_eq!(figure("aziende-plus"), (MultiUser, 5, 10, 10));
+    assert_eq!(offers.len(), 5);
+    let shipped = shipped().all_offers();
+    assert_eq!((shipped.len(), shipped["invii-5000"].daily_sends), (6, Some(5000)));
 }
 
 #[test]
@@ -110,8 +132,18 @@ fn a_mistake_is_named_with_its_place() {
         ("evidence: { rotate-octets: 1 }\n", "evidence.rotate-octets"),
         ("evidence: { timestamps: { url: u, anchors: a, username: x } }\n", "go together"),
     ];
-    for (text, want) in cases.into_iter().chain(evidence) {
-        let added = ["scanners", "targets"].iter().any(|word| text.starts_with(word)) || text.starts_with("evidence");
+    let offers = [
+        ("offers: { Big: { description: d, kinds: [individual], mailbox-gb: 1 } }\n", "offers.Big: a name has"),
+        ("offers: { a: { description: d, kinds: [], mailbox-gb: 1 } }\n", "offers.a.kinds"),
+        ("offers: { a: { description: d, kinds: [shared], mailbox-gb: 1 } }\n", "shared"),
+        ("offers: { a: { description: d, kinds: [individual], mailbox-gb: 0 } }\n", "offers.a.mailbox-gb"),
+        ("offers: { a: { description: d, kinds: [application], mailbox-gb: 1, daily-sends: 0 } }\n", "daily-sends"),
+        ("limits: { quota-warnings: [95, 80] }\n", "limits.quota-warnings"),
+        ("limits: { quota-warnings: [101] }\n", "limits.quota-warnings"),
+        ("limits: { history-days: 0 }\n", "limits.history-days"),
+    ];
+    for (text, want) in cases.into_iter().chain(evidence).chain(offers) {
+        let added = ["scanners", "targets", "evidence", "offers", "limits"].iter().any(|key| text.starts_with(key));
         let text = if added { format!("{rest}{text}") } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();

@@ -204,6 +204,16 @@ impl Reader<'_> {
         Ok(statement.query_map([], account)?.collect::<Result<_, _>>()?)
     }
 
+    /// Octets that an account holds and may hold, and the percentage that its holder was last told of.
+    pub fn filling(&self, address: &str) -> Result<Option<(u64, u64, u8)>, StoreError> {
+        let row = self
+            .db
+            .prepare_cached("SELECT used, quota, warned FROM accounts WHERE address = ?1")?
+            .query_row([address], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, row.get(2)?)))
+            .optional()?;
+        Ok(row)
+    }
+
     /// A setting of an account.
     pub fn account_setting(&self, address: &str, name: &str) -> Result<Option<String>, StoreError> {
         Ok(self
@@ -326,6 +336,12 @@ impl Tx<'_> {
         let key = address.to_ascii_lowercase();
         let changed = self.db.execute("UPDATE accounts SET quota = ?2 WHERE address = ?1", (&key, quota as i64))?;
         if changed == 0 { Err(StoreError::NotFound(format!("mailbox {key}"))) } else { Ok(()) }
+    }
+
+    /// Notes the percentage of its quota that the holder of an account was told of.
+    pub fn set_warned(&mut self, address: &str, percentage: u8) -> Result<(), StoreError> {
+        self.db.prepare_cached("UPDATE accounts SET warned = ?2 WHERE address = ?1")?.execute((address, percentage))?;
+        Ok(())
     }
 
     /// Changes a setting of an account.

@@ -15,6 +15,15 @@ pub enum StoreError {
     /// The argument cannot be stored.
     #[error("{0}")]
     Invalid(String),
+    /// Somebody else works on it.
+    #[error("{0}")]
+    InUse(String),
+    /// This user may not.
+    #[error("{0}")]
+    Denied(String),
+    /// As much as is allowed in a time has been done: again later.
+    #[error("{0}")]
+    Limit(String),
     /// The mailbox has no room.
     #[error("the mailbox is full")]
     Full,

@@ -30,6 +30,7 @@
 
 pub mod accounts;
 pub mod archive;
+pub mod charges;
 pub mod commit;
 pub mod error;
 pub mod evidence;
@@ -42,6 +43,7 @@ pub mod plugins;
 pub mod quarantine;
 pub mod queue;
 pub mod segments;
+pub mod sends;
 pub mod users;
 
 pub use accounts::{Account, AccountState, Domain, DomainClass, Kind, NewAccount, domains_of};

@@ -71,10 +71,11 @@ CREATE TABLE IF NOT EXISTS message_names (
     account TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
     name    TEXT NOT NULL,
     number  BIGINT NOT NULL,
+    message BIGINT NOT NULL,
     at      BIGINT NOT NULL,
     PRIMARY KEY (account, name)
 ) WITHOUT ROWID;
--- Recipients that a mailbox with a limit sent to on a day (days since 1970, in Italy's time).
+-- Recipients that a mailbox with a limit sent to on a day of the legal time (its first instant).
 CREATE TABLE IF NOT EXISTS daily_sends (
     account TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
     day     BIGINT NOT NULL,

@@ -177,12 +177,13 @@ impl Tx<'_> {
         if added == 0 { Err(StoreError::Exists(format!("login {login}"))) } else { Ok(()) }
     }
 
-    /// Removes an operator. The holder goes only with the mailbox (BOX-03).
+    /// Removes an operator; what he has in charge is free again. The holder goes only with the mailbox (BOX-03).
     pub fn remove_user(&mut self, login: &str) -> Result<(), StoreError> {
         let user = self.existing_user(login)?;
         if user.role == Role::Holder {
             return Err(StoreError::Invalid(format!("{} is the holder: a mailbox has one", user.login)));
         }
+        self.release_all(&user, "administrator")?;
         self.db.execute("DELETE FROM users WHERE login = ?1", [&user.login])?;
         Ok(())
     }

@@ -4,6 +4,7 @@ use imap_codec::imap_types::command::SelectParameter;
 use imap_codec::imap_types::mailbox::Mailbox;
 
 use super::folder_name;
+use crate::backend::BackendError;
 use crate::flags::Flags;
 use crate::output::Output;
 use crate::refusal::{Done, Refusal};
@@ -50,7 +51,11 @@ impl Session {
             let marked = selected.messages().iter().filter(|m| m.flags.has(Flags::DELETED)).map(|m| m.uid);
             let marked: Vec<_> = marked.collect();
             if !marked.is_empty() {
-                self.backend.expunge(&self.account, selected.state.folder, &marked, true).await?;
+                match self.backend.expunge(&self.account, selected.state.folder, &marked, true).await {
+                    // The folder is closed all the same: who may not remove messages leaves them.
+                    Err(BackendError::NotPermitted(_) | BackendError::InUse(_)) => {}
+                    done => done?,
+                }
             }
         }
         Ok("CLOSE completed".into())

@@ -1,12 +1,12 @@
-//! A backend that keeps everything in memory, and a certificate for localhost: for dialogs and for trying real clients.
+//! A backend that keeps everything in memory: for dialogs and for trying real clients.
 #![allow(clippy::unwrap_used)] // a test may panic
+
+pub mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sigillo_auth::Credential;
 use sigillo_imap::{
     Appending, Backend, BackendError, Changes, FlagChange, Flags, Folder, FolderId, Message, ModSeq, Placed, Quota,
@@ -397,18 +397,4 @@ impl Backend for Memory {
         let (account, name) = (account.to_owned(), name.to_owned());
         Ok(Box::new(Sink { memory: self.clone(), account, name, bytes: BytesMut::new() }))
     }
-}
-
-/// TLS for localhost, and the certificate in DER and PEM.
-pub fn tls() -> (Arc<ServerConfig>, CertificateDer<'static>, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    (Arc::new(config), certificate, made.cert.pem())
 }

@@ -5,11 +5,11 @@ use std::io::{IsTerminal, Read};
 use clap::{Subcommand, ValueEnum};
 use sigillo_auth::Credential;
 use sigillo_mail::{Domain, Mailbox};
-use sigillo_store::{AccountState, DomainClass, Store};
+use sigillo_store::{AccountState, DomainClass, Kind, NewAccount, Store};
 
 use super::settings::As;
-use super::{CommandError, instant, say, say_json, settings};
-use crate::config::Config;
+use super::{CommandError, charges, instant, offers, say, say_json, settings};
+use crate::config::{Config, Offer};
 
 /// Octets that a mailbox may hold by default (QUO-02: 1 GB in the smallest offer).
 const QUOTA: u64 = 1024 * 1024 * 1024;
@@ -25,6 +25,27 @@ pub enum Class {
     Certified,
     /// Ordinary e-mail.
     Ordinary,
+}
+
+/// What a mailbox is for, as an argument.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum KindWord {
+    /// One person's.
+    Individual,
+    /// Of a holder and operators.
+    MultiUser,
+    /// A program's.
+    Application,
+}
+
+impl From<KindWord> for Kind {
+    fn from(word: KindWord) -> Kind {
+        match word {
+            KindWord::Individual => Kind::Individual,
+            KindWord::MultiUser => Kind::MultiUser,
+            KindWord::Application => Kind::Application,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -50,7 +71,13 @@ pub enum DomainCommand {
 #[command(after_help = "Examples:
   sigillo mailbox add ada@pec.alfa.example
   printf %s \"$PASSWORD\" | sigillo mailbox add ada@pec.alfa.example --password-stdin --quota 5368709120
+  sigillo mailbox add ufficio@pec.alfa.example --offer aziende
+  sigillo mailbox add fatture@pec.alfa.example --kind application --daily-sends 5000
   sigillo mailbox list --json
+  sigillo mailbox offers
+  sigillo mailbox messages ufficio@pec.alfa.example
+  sigillo mailbox history ufficio@pec.alfa.example 17
+  sigillo mailbox take ufficio@pec.alfa.example 17 --user bruno
   sigillo mailbox set ada@pec.alfa.example ordinary-mail reject
   sigillo mailbox settings ada@pec.alfa.example")]
 pub enum MailboxCommand {
@@ -58,12 +85,41 @@ pub enum MailboxCommand {
     Add {
         /// Its address; the domain must be there.
         address: String,
-        /// Octets that it may hold.
-        #[arg(long, default_value_t = QUOTA)]
-        quota: u64,
+        /// The offer that says what it is and how much it may hold: `mailbox offers` prints them.
+        #[arg(long)]
+        offer: Option<String>,
+        /// What it is for: one person, a holder with operators, or a program. An individual one without an offer.
+        #[arg(long, value_enum)]
+        kind: Option<KindWord>,
+        /// Octets that it may hold, instead of what the offer says; without one, 1 GiB.
+        #[arg(long)]
+        quota: Option<u64>,
+        /// Recipients that it may send to in a day, instead of what the offer says; without one there is no limit.
+        #[arg(long, value_name = "RECIPIENTS", value_parser = clap::value_parser!(u64).range(1..))]
+        daily_sends: Option<u64>,
         /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Print the offers by which mailboxes are made.
+    Offers {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a mailbox another offer: its quota, its limit of sends and its settings become those of the offer.
+    Offer {
+        /// The mailbox.
+        address: String,
+        /// The offer.
+        offer: String,
+    },
+    /// Change to how many recipients a mailbox may send in a day.
+    DailySends {
+        /// The mailbox.
+        address: String,
+        /// How many; 0 for no limit.
+        recipients: u64,
     },
     /// Print every mailbox.
     List {
@@ -96,6 +152,45 @@ pub enum MailboxCommand {
         /// The mailbox.
         address: String,
     },
+    /// Print the messages of a mailbox by their progressive numbers, with who works on them.
+    Messages {
+        /// The mailbox.
+        address: String,
+        /// Of this folder only.
+        #[arg(long)]
+        folder: Option<String>,
+        /// What to print: all, those nobody works on, those in charge, or the completed ones.
+        #[arg(long, value_enum, default_value = "all")]
+        state: charges::Which,
+        /// Begin behind this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// At most so many.
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what was done with the messages of a multi-user mailbox, or with one, oldest first.
+    History {
+        /// The mailbox.
+        address: String,
+        /// The progressive number of a message.
+        number: Option<u64>,
+        /// The last so many entries.
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a message in charge: nobody else changes it until it is released. The holder takes it from an operator.
+    Take(charges::Working),
+    /// Give a message back, so that others can take it. The holder releases what an operator has.
+    Release(charges::Working),
+    /// Say that a message is done with.
+    Complete(charges::Working),
     /// Change a setting that plugins read; `mailbox settings` prints which there are.
     Set {
         /// The mailbox.
@@ -151,14 +246,55 @@ pub async fn domain(store: &Store, command: DomainCommand) -> Result<(), Command
 
 pub async fn mailbox(config: &Config, store: &Store, command: MailboxCommand) -> Result<(), CommandError> {
     match command {
-        MailboxCommand::Add { address, quota, password_stdin } => {
-            let mailbox = parse(&address)?;
+        MailboxCommand::Add { address, offer, kind, quota, daily_sends, password_stdin } => {
+            let chosen = offer.map(|name| offers::find(config, &name)).transpose()?;
+            let kind = offers::kind(chosen.as_ref(), kind.map(Into::into))?;
+            let declared = settings::declared(config)?;
+            let given = chosen.as_ref().map(|(_, offer)| offers::settings(offer, &declared)).transpose()?;
             let (credential, made) = credential(password_stdin)?;
-            let key = mailbox.key();
-            store.write(move |tx| tx.add_account(&mailbox, &credential, quota)).await?;
-            say(&format!("mailbox {key} added"))?;
+            let of_offer = chosen.as_ref().map(|(_, offer)| offer);
+            let new = NewAccount {
+                address: parse(&address)?,
+                kind,
+                quota: quota.or(of_offer.map(Offer::quota)).unwrap_or(QUOTA),
+                daily_sends: daily_sends.or(of_offer.and_then(|offer| offer.daily_sends)),
+                offer: chosen.as_ref().map(|(name, _)| name.clone()),
+                credential,
+                initial: false,
+                expires: None,
+            };
+            let key = new.address.key();
+            let account = key.clone();
+            store
+                .write(move |tx| {
+                    tx.add_account_of(&new)?;
+                    let mut given = given.into_iter().flatten();
+                    given.try_for_each(|(name, value)| tx.set_account_setting(&account, &name, &value))
+                })
+                .await?;
+            say(&format!("mailbox {key} added ({})", kind.as_str()))?;
             made.map_or(Ok(()), |password| say(&format!("password: {password}")))
         }
+        MailboxCommand::Offers { json } => offers::list(config, json),
+        MailboxCommand::Offer { address, offer } => offers::apply(config, store, &address, &offer).await,
+        MailboxCommand::DailySends { address, recipients } => {
+            let key = parse(&address)?.key();
+            let sends = Some(recipients).filter(|recipients| *recipients > 0);
+            store.write(move |tx| tx.set_daily_sends(&key, sends)).await?;
+            match sends {
+                Some(sends) => say(&format!("{address} may send to {sends} recipients a day")),
+                None => say(&format!("{address} may send without a daily limit")),
+            }
+        }
+        MailboxCommand::Messages { address, folder, state, after, limit, json } => {
+            charges::messages(store, &address, folder, state, after, limit, json).await
+        }
+        MailboxCommand::History { address, number, limit, json } => {
+            charges::history(store, &address, number, limit, json).await
+        }
+        MailboxCommand::Take(working) => charges::work(store, working, charges::Work::Take).await,
+        MailboxCommand::Release(working) => charges::work(store, working, charges::Work::Release).await,
+        MailboxCommand::Complete(working) => charges::work(store, working, charges::Work::Complete).await,
         MailboxCommand::List { json } => list(store, json).await,
         MailboxCommand::Passwd { address, password_stdin } => {
             let key = parse(&address)?.key();
@@ -196,8 +332,12 @@ async fn list(store: &Store, json: bool) -> Result<(), CommandError> {
         let state = if account.state == AccountState::Active { "active" } else { "disabled" };
         let made = instant(account.created);
         say(&format!(
-            "{:<40} {state:<8} {:>14} of {:>14} octets  since {made}",
-            account.address, account.used, account.quota
+            "{:<40} {:<11} {state:<8} {:>14} of {:>14} octets  since {made}{}",
+            account.address,
+            account.kind.as_str(),
+            account.used,
+            account.quota,
+            account.offer.as_ref().map_or_else(String::new, |offer| format!("  offer {offer}"))
         ))?;
     }
     Ok(())
