@@ -62,3 +62,64 @@ impl Warnings {
         Ok(message.write_to_vec()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigillo_store::{DomainClass, Store};
+
+    const ADA: &str = "ada@alfa.example";
+
+    /// Files so many octets and tells; the subjects in the mailbox afterwards.
+    async fn fill(store: &Store, octets: usize) -> Vec<String> {
+        let job = move |tx: &mut Tx<'_>| {
+            let inbox = tx.reader().folder(ADA, "INBOX")?.unwrap().id;
+            let mut content = b"Subject: mail\r\n\r\n".to_vec();
+            content.resize(octets, b'x');
+            let message = tx.put_message(&Rope::from_bytes(content))?;
+            tx.file(ADA, inbox, message, &[], 0)?;
+            Warnings { marks: vec![80, 95], hostname: "mx.alfa.example".into() }.tell(tx, ADA, inbox)
+        };
+        store.write(job).await.unwrap();
+        subjects(store)
+    }
+
+    fn subjects(store: &Store) -> Vec<String> {
+        let inbox = store.look(|r| r.folder(ADA, "INBOX")).unwrap().unwrap().id;
+        let items = store.look(|r| r.items(inbox)).unwrap();
+        let subject = |item: &sigillo_store::Item| {
+            let rope = store.look(|r| r.message(item.message)).unwrap();
+            let text = String::from_utf8(rope.to_bytes(store.segments().as_ref()).unwrap()).unwrap();
+            text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap()
+        };
+        items.iter().map(subject).filter(|subject| subject != "mail").collect()
+    }
+
+    #[tokio::test]
+    async fn each_mark_is_told_once_on_the_way_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let setup = |tx: &mut Tx<'_>| {
+            tx.add_domain(&"alfa.example".parse().unwrap(), DomainClass::Certified)?;
+            tx.add_account(&ADA.parse().unwrap(), "credential", 100_000)
+        };
+        store.write(setup).await.unwrap();
+        assert!(fill(&store, 79_000).await.is_empty());
+        let first = fill(&store, 2_000).await;
+        assert!(first.len() == 1 && first[0].contains("80%"), "{first:?}");
+        assert_eq!(fill(&store, 1_000).await.len(), 1, "told already");
+        assert_eq!(fill(&store, 13_000).await.len(), 2);
+        // Room is made, and filled again.
+        let empty = |tx: &mut Tx<'_>| {
+            let inbox = tx.reader().folder(ADA, "INBOX")?.unwrap().id;
+            tx.expunge(ADA, inbox, &[1]).map(drop)
+        };
+        store.write(empty).await.unwrap();
+        assert_eq!(fill(&store, 100).await.len(), 2);
+        assert_eq!(fill(&store, 65_000).await.len(), 3, "told anew");
+        // No room even for the warning: nothing fails.
+        let used = store.look(|r| r.filling(ADA)).unwrap().unwrap().0;
+        store.write(move |tx| tx.set_quota(ADA, used + 1_010)).await.unwrap();
+        assert_eq!(fill(&store, 1_000).await.len(), 3);
+    }
+}

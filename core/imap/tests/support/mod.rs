@@ -128,6 +128,7 @@ impl Memory {
     }
 
     /// Gives an account a folder that nobody can change, with messages.
+    #[allow(dead_code)] // nor an archive
     pub fn archive(&self, address: &str, name: &str, contents: &[&str]) {
         let mut state = self.state();
         let name = format!("{ARCHIVE}/{name}");
