@@ -89,7 +89,7 @@ mod tests {
         let items = store.look(|r| r.items(inbox)).unwrap();
         let subject = |item: &sigillo_store::Item| {
             let rope = store.look(|r| r.message(item.message)).unwrap();
-            let text = String::from_utf8(rope.to_bytes(store.segments().as_ref()).unwrap()).unwrap();
+            let text = String::from_utf8(rope.to_bytes(store.segments().as_ref()).unwrap().to_vec()).unwrap();
             text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap()
         };
         items.iter().map(subject).filter(|subject| subject != "mail").collect()
