@@ -1,5 +1,7 @@
-"""Real virus scanners on loopback: ClamAV's daemon with one signature of ours, c-icap in front of it, and a liar."""
+"""Real scanners on loopback: ClamAV's daemon with one signature of ours, c-icap in front of it, rspamd, SpamAssassin's
+spamd, and liars."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -131,5 +133,98 @@ class Liar:
     def stop(self):
         self.ended = True
         # A thread that waits in `accept` keeps the port until it is woken.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def owned(folder, user):
+    """Gives a folder to the user that a daemon becomes when root starts it."""
+    if os.geteuid() == 0:
+        harness.run("chown", "-R", f"{user}:", folder)
+        for above in (folder, *folder.parents):
+            # The way to it must be open to that user.
+            if above != Path("/tmp") and str(above).startswith("/tmp/"):
+                above.chmod(above.stat().st_mode | 0o055)
+
+
+class Rspamd(Daemon):
+    """Rspamd with its own rules alone: no DNS, no network, no database."""
+
+    OFF = "rbl surbl fuzzy_check phishing asn dcc url_redirector rspamd_update mx_check bimi reputation spf dkim dmarc arc"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        local = self.folder / "local.d"
+        for name in ("local.d", "override.d", "db", "log", "run"):
+            (self.folder / name).mkdir()
+        (local / "worker-normal.inc").write_text(f'bind_socket = "127.0.0.1:{self.port}"; count = 1;\n')
+        (local / "worker-controller.inc").write_text(f'bind_socket = "127.0.0.1:{free_port()}"; password = "q1"; enable_password = "q1";\n')
+        (local / "worker-proxy.inc").write_text(f'bind_socket = "127.0.0.1:{free_port()}"; milter = yes; count = 1;\n')
+        # A name server that is not there: whatever would ask for a name gets no answer at once.
+        nobody = f'dns {{ nameserver = ["127.0.0.1:{free_port()}"]; timeout = 0.1s; retransmits = 1; }}\nneighbours {{}}\n'
+        (local / "options.inc").write_text(nobody + "maps_watch_interval = 60min;\n")
+        for module in self.OFF.split():
+            (local / f"{module}.conf").write_text("enabled = false;\n")
+        owned(self.folder, "_rspamd")
+
+    def command(self):
+        folders = {"LOCAL_CONFDIR": "", "DBDIR": "/db", "RUNDIR": "/run", "LOGDIR": "/log"}
+        user = ["-u", "_rspamd", "-g", "_rspamd"] if os.geteuid() == 0 else ["-i"]
+        return [
+            shutil.which("rspamd", path="/usr/bin:/usr/sbin"), "-f", *user, "-c", "/etc/rspamd/rspamd.conf",
+            *(f"--var={name}={self.folder}{below}" for name, below in folders.items()),
+        ]
+
+
+class Spamd(Daemon):
+    """SpamAssassin's daemon with its local rules alone."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        for name in ("home", "site"):
+            (self.folder / name).mkdir()
+        rules = "use_bayes 0\nuse_razor2 0\nuse_pyzor 0\nskip_rbl_checks 1\ndns_available no\n"
+        (self.folder / "site" / "local.cf").write_text(rules)
+        for plugins in Path("/etc/spamassassin").glob("*.pre"):
+            shutil.copy(plugins, self.folder / "site")
+        owned(self.folder, "debian-spamd")
+
+    def command(self):
+        user = ["-u", "debian-spamd"] if os.geteuid() == 0 else []
+        return [
+            shutil.which("spamd", path="/usr/sbin:/usr/bin"), "-L", "-i", "127.0.0.1", "-p", str(self.port), "-A", "127.0.0.1",
+            "--max-children=2", "-x", *user, "-H", self.folder / "home", f"--siteconfigpath={self.folder / 'site'}", "-s", "stderr",
+        ]
+
+
+class Parrot:
+    """Takes the place of a scanner that speaks HTTP and answers whatever it hears with the same octets."""
+
+    def __init__(self, port, answer):
+        self.answer, self.ended, self.heard = answer, False, 0
+        self.listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while not self.ended:
+            try:
+                talk, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._talk, args=(talk,), daemon=True).start()
+
+    def _talk(self, talk):
+        with talk, talk.makefile("rb") as heard:
+            length, line = 0, b"first"
+            while line not in (b"", b"\r\n"):
+                line = heard.readline()
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            heard.read(length)
+            self.heard += 1
+            talk.sendall(self.answer)
+
+    def stop(self):
+        self.ended = True
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()

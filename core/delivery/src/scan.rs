@@ -1,5 +1,5 @@
-//! Content shown to a scanner for viruses: another program, on this machine or beside it, that speaks a protocol of
-//! its own.
+//! Content shown to a scanner, for viruses or for spam: another program, on this machine or beside it, that speaks a
+//! protocol of its own.
 //!
 //! A scan ends with what the scanner said of all of the content, or with a [`ScanError`]. Nothing between the two is
 //! ever taken for «clean»: not a short answer, not one that came too early, not one that cannot be read.
@@ -8,6 +8,9 @@ mod clamd;
 mod exchange;
 mod feed;
 mod icap;
+mod rating;
+mod rspamd;
+mod spamd;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +24,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
 use feed::{Feed, Reading};
+pub use rating::{Rating, SYMBOLS_MAX};
 
 /// Octets that remain of a scanner's words: longer names of viruses exist nowhere.
 pub const WORDS_MAX: usize = 128;
@@ -37,7 +41,35 @@ pub enum Protocol {
         /// The service's path on the server.
         service: String,
     },
+    /// Rspamd's normal worker: `POST /checkv2` over HTTP.
+    Rspamd,
+    /// SpamAssassin's daemon: `SYMBOLS` of SPAMC/1.5.
+    Spamd,
 }
+
+impl Protocol {
+    /// Whether it judges messages, so that nothing else may be shown to it.
+    fn wants_messages(&self) -> bool {
+        matches!(self, Protocol::Rspamd | Protocol::Spamd)
+    }
+
+    /// The word of the configuration.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Protocol::Clamd => "clamd",
+            Protocol::Icap { .. } => "icap",
+            Protocol::Rspamd => "rspamd",
+            Protocol::Spamd => "spamd",
+        }
+    }
+}
+
+/// What is known of a message beside its bytes, for scanners that judge by it; the names are those of
+/// [`FACT_NAMES`], values are one line each.
+pub type ScanFacts = Vec<(String, String)>;
+
+/// The facts that a scanner may be told: address, greeting and name of the peer; the envelope; the login; our id.
+pub const FACT_NAMES: [&str; 6] = ["ip", "helo", "from", "rcpt", "user", "queue-id"];
 
 /// Where a scanner listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +104,15 @@ pub struct View {
     pub rope: Rope,
     /// The transfer encoding to remove; none for a whole message.
     pub encoding: Option<String>,
+    /// What else is known of the message.
+    pub facts: ScanFacts,
+}
+
+impl View {
+    /// The facts of one name.
+    fn facts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.facts.iter().filter(move |(fact, _)| fact == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// What a scanner said of all of a content. The words are a stranger's: printable ASCII, at most [`WORDS_MAX`].
@@ -79,12 +120,16 @@ pub struct View {
 pub struct ScanReport {
     /// The operator's name of the scanner.
     pub scanner: String,
+    /// What it speaks, the word of the configuration.
+    pub protocol: &'static str,
     /// The scanner's name of what it found; none: it found nothing.
     pub threat: Option<String>,
     /// What the scanner calls itself.
     pub version: Option<String>,
     /// What it says of its signatures, such as their number and date.
     pub signatures: Option<String>,
+    /// How it rates the message, of scanners that do.
+    pub rating: Option<Rating>,
 }
 
 /// Why it is not known whether a content is clean.
@@ -111,6 +156,9 @@ pub enum ScanError {
     /// More than [`ScannerOptions::size_max`], or than the scanner takes: trying again does not help.
     #[error("does not take content of this size: {0}")]
     TooLarge(String),
+    /// A scanner of messages was to be shown something else.
+    #[error("is shown whole messages only")]
+    NotAMessage,
     /// Our own disk.
     #[error("was not shown the content, which cannot be read: {0}")]
     Unreadable(String),
@@ -154,6 +202,7 @@ struct Version {
 struct Shown {
     threat: Option<String>,
     version: Version,
+    rating: Option<Rating>,
     /// The content has another reading: see [`Reading`].
     goes_on: bool,
 }
@@ -167,6 +216,9 @@ impl Scanner {
 
     /// Shows a content, in every reading that it has, and waits for the answer. To drop the future ends the scan.
     pub async fn scan(&self, view: &View, source: Arc<dyn Source>) -> Result<ScanReport, ScanError> {
+        if view.encoding.is_some() && self.options.protocol.wants_messages() {
+            return Err(ScanError::NotAMessage);
+        }
         // Waiting for a turn is bounded by whoever waits for the scan, not by the scanner's time.
         let _permit = self.permits.acquire().await.map_err(|error| ScanError::Unreachable(error.to_string()))?;
         let limit = self.options.timeout;
@@ -180,9 +232,11 @@ impl Scanner {
         }
         Ok(ScanReport {
             scanner: self.options.name.clone(),
+            protocol: self.options.protocol.word(),
             threat: shown.threat,
             version: shown.version.program,
             signatures: shown.version.signatures,
+            rating: shown.rating,
         })
     }
 
@@ -193,7 +247,7 @@ impl Scanner {
                 let version = self.version().await;
                 let feed = Feed::open(view, source, reading, self.options.size_max);
                 let (threat, goes_on) = clamd::scan(self.connect().await?, feed).await?;
-                Ok(Shown { threat, version, goes_on })
+                Ok(Shown { threat, version, rating: None, goes_on })
             }
             Protocol::Icap { service } => {
                 let host = match &self.options.address {
@@ -203,6 +257,18 @@ impl Scanner {
                 let head = icap::head(host, service, view.encoding.is_none());
                 let feed = Feed::open(view, source, reading, self.options.size_max);
                 icap::scan(self.connect().await?, head, feed).await
+            }
+            Protocol::Rspamd => {
+                let request = rspamd::head(view)?;
+                let feed = Feed::open(view, source, reading, self.options.size_max);
+                rspamd::scan(self.connect().await?, request, view.rope.len(), feed).await
+            }
+            Protocol::Spamd => {
+                // RFC 5321 §4.4: it reads the peer and the envelope in the fields that a server puts above a message.
+                let traced = spamd::traced(view);
+                let head = spamd::head(&traced);
+                let feed = Feed::open(&traced, source, reading, self.options.size_max);
+                spamd::scan(self.connect().await?, head, feed).await
             }
         }
     }

@@ -37,7 +37,7 @@ fn icap(fake: &Fake) -> ScannerOptions {
 }
 
 fn whole(text: impl Into<Vec<u8>>) -> View {
-    View { rope: Rope::from_bytes(text.into()), encoding: None }
+    View { rope: Rope::from_bytes(text.into()), encoding: None, facts: Vec::new() }
 }
 
 fn encoded(text: &str, encoding: &str) -> View {
@@ -69,7 +69,7 @@ async fn clamd_hears_the_content_and_is_believed() {
     let mut rope = Rope::new();
     (0..3000).for_each(|n| rope.push_bytes(format!("line {n} {}\r\n", "x".repeat(90))));
     let sent = rope.to_bytes(&NoSource).unwrap().to_vec();
-    let report = scan(clamd(&fake), &View { rope, encoding: None }).await.unwrap();
+    let report = scan(clamd(&fake), &View { rope, encoding: None, facts: Vec::new() }).await.unwrap();
     assert_eq!((report.scanner.as_str(), report.threat), ("one", None));
     assert_eq!(report.version.as_deref(), Some("ClamAV 1.4.6"));
     assert_eq!(report.signatures.as_deref(), Some("27500/Thu Nov 26 09:00:00 2026"));
@@ -199,7 +199,9 @@ async fn content_that_cannot_be_read_to_its_end_is_not_shown_as_whole() {
     rope.push(Segment::Range(Range { file: 1, offset: 0, length: 1 << 20 }));
     for options in [clamd(&Fake::clamd(says(b"stream: OK\0"))), icap(&Fake::icap(icap_says("ICAP/1.0 204 No\r\n\r\n")))]
     {
-        let found = Scanner::new(options).scan(&View { rope: rope.clone(), encoding: None }, Arc::new(Torn)).await;
+        let found = Scanner::new(options)
+            .scan(&View { rope: rope.clone(), encoding: None, facts: Vec::new() }, Arc::new(Torn))
+            .await;
         assert_eq!(found, Err(ScanError::Unreadable("torn".into())));
     }
 }

@@ -3,6 +3,7 @@
 //! Every function counts itself and the bytes that it moves before it does anything. Nothing here changes the world:
 //! what a guest asks for is checked and recorded in [`crate::step::StepState`].
 
+mod accounts;
 mod archive;
 mod clock;
 mod content;

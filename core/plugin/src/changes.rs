@@ -33,6 +33,8 @@ pub struct ChangeSet {
     pub signatures: Vec<SignatureMade>,
     /// Changes of the archive, in order.
     pub archive: Vec<ArchiveOp>,
+    /// Mailboxes to suspend.
+    pub suspensions: Vec<Suspension>,
 }
 
 impl ChangeSet {
@@ -47,7 +49,17 @@ impl ChangeSet {
             && self.flags.is_empty()
             && self.signatures.is_empty()
             && self.archive.is_empty()
+            && self.suspensions.is_empty()
     }
+}
+
+/// A mailbox that a plugin suspends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// Its address.
+    pub address: String,
+    /// For the operator, one line.
+    pub reason: String,
 }
 
 /// A message that a plugin queues.

@@ -32,6 +32,7 @@ mod verdict;
 mod view;
 mod world;
 
+pub use changes::Suspension;
 pub use changes::{
     ArchiveOp, ChangeSet, Direction, Event, Kept, OutboxRequest, SignatureMade, StateWrite, Submission, TimerOp,
 };
@@ -42,6 +43,7 @@ pub use load::manifests;
 pub use operation::{Operated, Request};
 pub use passage::{Answered, Arrival, Passage, with_return_path};
 pub use run::{ChainRun, Outcome, Reply, StepRecord};
+pub use services::Rating;
 pub use services::{
     ArchiveItem, ArchiveUsage, Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed,
 };

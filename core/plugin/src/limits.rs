@@ -95,6 +95,12 @@ pub const FLAG_MAX: usize = 64;
 pub const ANNOTATIONS_PER_STEP_MAX: usize = 16;
 /// Octets of the value of one, as the contract says: a reason's length.
 pub const ANNOTATION_MAX: usize = 512;
+/// Mailboxes that one step suspends: more at once is no compromised account but a mistake.
+pub const SUSPENSIONS_PER_STEP_MAX: usize = 16;
+/// Facts of a message that a scanner is told, as the contract says: a thousand recipients and some more.
+pub const SCAN_FACTS_MAX: usize = 1100;
+/// Octets of one of them.
+pub const SCAN_FACT_MAX: usize = 1024;
 /// Octets of a plugin's component.
 pub const COMPONENT_MAX: u64 = 64 << 20;
 /// Memories, tables and instances of one store: a component of one language runtime has a few.

@@ -76,6 +76,23 @@ pub struct ScanReport {
     pub version: Option<String>,
     /// What it says of its signatures.
     pub signatures: Option<String>,
+    /// What it speaks.
+    pub protocol: String,
+    /// How it rates the message, where it does.
+    pub rating: Option<Rating>,
+}
+
+/// How a scanner rates a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rating {
+    /// Thousandths; more is worse.
+    pub score: i64,
+    /// Thousandths.
+    pub threshold: i64,
+    /// What the scanner would do.
+    pub action: String,
+    /// Rules that were met, parted by commas.
+    pub symbols: String,
 }
 
 /// A sealed file of the message log. Instants are milliseconds since 1970, UTC.
@@ -249,6 +266,15 @@ pub trait Services: Send + Sync {
     /// How many requests of a plugin have not come to their end.
     async fn outbox_waiting(&self, _plugin: &str) -> Result<u64, ServiceError> {
         Err(ServiceError::Unavailable("there is no outbox here".into()))
+    }
+    /// The same for a whole message, with what else is known of it.
+    async fn scan_with(
+        &self,
+        scanner: &str,
+        content: &Rope,
+        _facts: Vec<(String, String)>,
+    ) -> Result<ScanReport, ServiceError> {
+        self.scan(scanner, content, None).await
     }
     /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);

@@ -58,6 +58,8 @@ pub struct Hooks {
     pub delivery: Option<hooks::delivery::GuestIndices>,
     /// `stored`.
     pub stored: Option<hooks::stored::GuestIndices>,
+    /// `refiled`.
+    pub refiled: Option<hooks::refiled::GuestIndices>,
     /// `outcome`.
     pub outcome: Option<hooks::outcome::GuestIndices>,
     /// `timer`.
@@ -79,6 +81,7 @@ impl Hooks {
             reception: hooks::reception::GuestIndices::new(pre).ok(),
             delivery: hooks::delivery::GuestIndices::new(pre).ok(),
             stored: hooks::stored::GuestIndices::new(pre).ok(),
+            refiled: hooks::refiled::GuestIndices::new(pre).ok(),
             outcome: hooks::outcome::GuestIndices::new(pre).ok(),
             timer: hooks::timer::GuestIndices::new(pre).ok(),
             operation: hooks::operation::GuestIndices::new(pre).ok(),
@@ -94,6 +97,7 @@ impl Hooks {
             Stage::Reception => self.reception.is_some(),
             Stage::Delivery => self.delivery.is_some(),
             Stage::Stored => self.stored.is_some(),
+            Stage::Refiled => self.refiled.is_some(),
             Stage::Outcome => self.outcome.is_some(),
             Stage::Timer => self.timer.is_some(),
             Stage::Answer => self.answer.is_some(),
@@ -271,6 +275,11 @@ async fn enter(
         }
         Stage::Stored => {
             let guest = guest!(stored);
+            let delivery = delivery(store)?;
+            guest.call_run(store, delivery).await?
+        }
+        Stage::Refiled => {
+            let guest = guest!(refiled);
             let delivery = delivery(store)?;
             guest.call_run(store, delivery).await?
         }

@@ -31,7 +31,7 @@ pub fn judge(verdict: Verdict, stage: Stage, allowed: Allowed) -> Result<Outcome
     let fits = match stage {
         Stage::Access | Stage::Reception | Stage::Delivery => true,
         // The message is filed: nothing can be done to it.
-        Stage::Stored | Stage::Timer | Stage::Answer => outcome == Outcome::Continue,
+        Stage::Stored | Stage::Refiled | Stage::Timer | Stage::Answer => outcome == Outcome::Continue,
         // The message has left, or will not: the only question is who reports it.
         Stage::Outcome => matches!(outcome, Outcome::Continue | Outcome::Discard(_)),
     };

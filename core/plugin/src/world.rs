@@ -17,6 +17,7 @@ mod generated {
             "sigillo:mail/verifier.verify": async | trappable,
             "sigillo:mail/mailboxes.status": async | trappable,
             "sigillo:mail/mailboxes.setting": async | trappable,
+            "sigillo:mail/accounts.suspend": async | trappable,
             "sigillo:mail/scan.[method]scan.wait": async | trappable,
             "sigillo:mail/content.[method]content.sha256": async | trappable,
             "sigillo:mail/timestamps.stamp": async | trappable,

@@ -180,12 +180,12 @@ fn failure(step: &PartialStep, stage: Option<Stage>, report: &mut Report) {
     }
 }
 
-/// The contract allows `stored` no verdict but `continue`.
+/// The contract allows `stored` and `refiled` no verdict but `continue`.
 fn verdicts(step: &PartialStep, stage: Option<Stage>, report: &mut Report) {
-    if stage == Some(Stage::Stored)
+    if let Some(stage @ (Stage::Stored | Stage::Refiled)) = stage
         && let Some((_, at)) = step.may.first()
     {
-        report.error(*at, "E210", "at stage 'stored' a plugin can only let the chain go on");
+        report.error(*at, "E210", format!("at stage '{stage}' a plugin can only let the chain go on"));
     }
 }
 

@@ -43,11 +43,13 @@ pub enum Capability {
     Archive,
     /// Ask targets outside.
     Outbox,
+    /// Suspend mailboxes.
+    Accounts,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 15] = [
+    pub const ALL: [Capability; 16] = [
         Capability::Submit,
         Capability::Signer,
         Capability::Verifier,
@@ -63,6 +65,7 @@ impl Capability {
         Capability::Receive,
         Capability::Archive,
         Capability::Outbox,
+        Capability::Accounts,
     ];
 
     /// The word for it in policies, manifests and the contract.
@@ -83,6 +86,7 @@ impl Capability {
             Capability::Receive => "receive",
             Capability::Archive => "archive",
             Capability::Outbox => "outbox",
+            Capability::Accounts => "accounts",
         }
     }
 
@@ -104,6 +108,7 @@ impl Capability {
             Capability::Receive => "receive: [\"PREFIX*@domain\"]",
             Capability::Archive => "archive: true",
             Capability::Outbox => "outbox: [target-name]",
+            Capability::Accounts => "accounts: suspend",
         }
     }
 
@@ -188,6 +193,10 @@ pub struct Grants {
     pub archive: bool,
     /// Ask targets outside.
     pub outbox: Option<OutboxGrant>,
+    /// `scan: []`: the plugin may load, and there is no scanner for it.
+    pub scan_none: bool,
+    /// Suspend mailboxes.
+    pub suspend: bool,
 }
 
 impl Grants {
@@ -217,13 +226,14 @@ impl Grants {
             Capability::State => self.state,
             Capability::Timers => self.timers.is_some(),
             Capability::Evidence => self.evidence,
-            Capability::Scan => !self.scan.is_empty(),
             Capability::Timestamps => self.timestamps,
             Capability::Registro => self.registro,
             Capability::Mac => self.mac,
             Capability::Receive => !self.receive.is_empty(),
             Capability::Archive => self.archive,
             Capability::Outbox => self.outbox.is_some(),
+            Capability::Scan => self.scan_none || !self.scan.is_empty(),
+            Capability::Accounts => self.suspend,
         }
     }
 
@@ -254,6 +264,8 @@ impl Grants {
             Capability::State => self.state = node.boolean(report) == Some(true),
             Capability::Timers => self.timers = read_timers(node, report),
             Capability::Evidence => self.evidence = node.boolean(report) == Some(true),
+            // A plugin that can do without a scanner is let do so in words.
+            Capability::Scan if matches!(&node.value, Value::List(items) if items.is_empty()) => self.scan_none = true,
             Capability::Scan => self.scan = read_names(node, "'scan'", "a scanner", report),
             Capability::Timestamps => self.timestamps = node.boolean(report) == Some(true),
             Capability::Registro => self.registro = read_access(node, report),
@@ -261,6 +273,9 @@ impl Grants {
             Capability::Receive => self.receive = read_patterns(node, "'receive'", report),
             Capability::Archive => self.archive = node.boolean(report) == Some(true),
             Capability::Outbox => self.outbox = read_outbox(node, report),
+            Capability::Accounts => {
+                self.suspend = node.word("access", &[("suspend", true)], report).unwrap_or(false);
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Stage {
     Delivery,
     /// After it is in the mailbox.
     Stored,
+    /// A user moved a message of a mailbox into or out of its folder for unwanted mail.
+    Refiled,
     /// A remote delivery ended for good.
     Outcome,
     /// A wake-up that a plugin asked for is due. It has no chain: the plugin that asked is the one that runs.
@@ -32,8 +34,16 @@ const NOT_YET: [&str; 5] = ["connect", "hello", "auth", "mail", "rcpt"];
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Stage; 7] =
-        [Stage::Access, Stage::Reception, Stage::Delivery, Stage::Stored, Stage::Outcome, Stage::Timer, Stage::Answer];
+    pub const ALL: [Stage; 8] = [
+        Stage::Access,
+        Stage::Reception,
+        Stage::Delivery,
+        Stage::Stored,
+        Stage::Refiled,
+        Stage::Outcome,
+        Stage::Timer,
+        Stage::Answer,
+    ];
 
     /// The word for it in policies, manifests, logs and the contract.
     pub fn as_str(self) -> &'static str {
@@ -42,6 +52,7 @@ impl Stage {
             Stage::Reception => "reception",
             Stage::Delivery => "delivery",
             Stage::Stored => "stored",
+            Stage::Refiled => "refiled",
             Stage::Outcome => "outcome",
             Stage::Timer => "timer",
             Stage::Answer => "answer",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sigillo_mail::Mailbox;
-use sigillo_plugin::{ArchiveOp, ChainRun, ChangeSet, TimerOp};
+use sigillo_plugin::{ArchiveOp, ChainRun, ChangeSet, Suspension, TimerOp};
 use sigillo_store::archive::NewCopy;
 use sigillo_store::evidence::NewEvent;
 use sigillo_store::outbox::{NewRequest, RequestName};
@@ -104,6 +104,9 @@ fn apply_set(tx: &mut Tx<'_>, set: &ChangeSet, passage: &str, life: Duration) ->
     }
     crate::signatures::append(tx, set, passage)?;
     set.archive.iter().try_for_each(|op| change_archive(tx, op))?;
+    for suspension in &set.suspensions {
+        suspend(tx, suspension, plugin, passage)?;
+    }
     for submission in &set.submissions {
         let letter = Letter {
             id: submission.id.clone(),
@@ -133,6 +136,27 @@ fn change_archive(tx: &mut Tx<'_>, op: &ArchiveOp) -> Result<(), StoreError> {
         }
         ArchiveOp::Release { mailbox, id } => tx.archive_release(mailbox, id).map(drop),
     }
+}
+
+/// AS-06: the mailbox is closed to its user in the commit of the step that found it abused. One that has left meanwhile
+/// needs no suspension.
+fn suspend(tx: &mut Tx<'_>, suspension: &Suspension, plugin: &str, passage: &str) -> Result<(), StoreError> {
+    let (address, reason) = (&suspension.address, format!("{plugin}: {}", suspension.reason));
+    match tx.suspend_account(address, &reason) {
+        Ok(true) => {}
+        Ok(false) | Err(StoreError::NotFound(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    tracing::warn!(mailbox = address, reason, "suspended; `sigillo mailbox enable` opens it again");
+    tx.append_evidence(NewEvent {
+        kind: "suspended".to_owned(),
+        sender: address.clone(),
+        result: reason,
+        passage: passage.to_owned(),
+        source: plugin.to_owned(),
+        ..NewEvent::default()
+    })?;
+    Ok(())
 }
 
 /// Puts a letter on its way: to other servers at once, to domains of this server through the reception chain

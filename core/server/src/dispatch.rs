@@ -74,9 +74,12 @@ impl Server {
     ) -> Result<Duration, StoreError> {
         let now = sigillo_store::commit::now();
         let busy = in_flight.count();
-        let (entries, timers, next) = self
+        let (entries, timers, notes, next) = self
             .store()
-            .read(move |r| Ok((r.due_entries(now, ROUND + busy)?, r.due_timers(now, ROUND + busy)?, r.next_due(now)?)))
+            .read(move |r| {
+                let most = ROUND + busy;
+                Ok((r.due_entries(now, most)?, r.due_timers(now, most)?, r.due_refiled(now, most)?, r.next_due(now)?))
+            })
             .await?;
         for id in entries {
             let work = format!("entry {id}");
@@ -87,6 +90,11 @@ impl Server {
             let work = format!("timer {} {}", timer.plugin, timer.key);
             let server = self.clone();
             in_flight.start(places, work, async move { server.wake(timer).await }).await;
+        }
+        for note in notes {
+            let work = format!("refiled {}", note.id);
+            let server = self.clone();
+            in_flight.start(places, work, async move { server.tell_refiled(note).await }).await;
         }
         let next = next.map_or(SLEEP_MAX, |at| Duration::from_millis(at.saturating_sub(now)));
         Ok(next.min(SLEEP_MAX))

@@ -15,6 +15,7 @@ use sigillo_imap::{
     Snapshot, SpecialUse, Status, Stored, Uid,
 };
 use sigillo_mail::{Rope, Source};
+use sigillo_policy::Stage;
 use sigillo_store::{Item, Kind, Reader, Spool, Store, StoreError, Tx};
 use tokio::sync::{broadcast, watch};
 
@@ -59,6 +60,30 @@ impl ImapService {
         let store = self.store.clone();
         async move { store.write(job).await.map_err(refusal) }
     }
+}
+
+impl ImapService {
+    /// Whether a plugin wants to be told of what users move into and out of the folder for unwanted mail.
+    fn plugins_learn(&self) -> bool {
+        let chains = self.server.as_ref().map(|server| &server.engine().policy().chains);
+        chains.is_some_and(|chains| chains.iter().any(|chain| chain.stage == Stage::Refiled))
+    }
+}
+
+/// In the commit that moves the messages.
+fn note_refiled(
+    tx: &mut Tx<'_>,
+    told: bool,
+    account: &str,
+    from: sigillo_store::FolderId,
+    to: sigillo_store::FolderId,
+    placed: &[(Uid, Uid)],
+) -> Result<(), StoreError> {
+    if !told {
+        return Ok(());
+    }
+    let uids: Vec<Uid> = placed.iter().map(|(_, new)| *new).collect();
+    tx.note_refiled(account, from, to, &uids)
 }
 
 /// What a failure of the store is to an IMAP client.
@@ -381,11 +406,16 @@ impl Backend for ImapService {
     async fn copy(&self, folder: FolderId, uids: &[Uid], account: &str, target: &str) -> Result<Placed, BackendError> {
         archive::outside(&[target])?;
         let (uids, account, target) = (uids.to_vec(), account.to_owned(), target.to_owned());
+        let told = self.plugins_learn();
         let copy = move |tx: &mut Tx<'_>| {
             let target = folder_named(&tx.reader(), &account, &target)?;
             let uids = match archive::folder_of(folder) {
                 Some(archived) => archive::copy_out(tx, &account, archived, &uids, target.id)?,
-                None => tx.copy_items(&account, row(folder), &uids, target.id)?,
+                None => {
+                    let uids = tx.copy_items(&account, row(folder), &uids, target.id)?;
+                    note_refiled(tx, told, &account, row(folder), target.id, &uids)?;
+                    uids
+                }
             };
             Ok(Placed { uid_validity: target.uid_validity, uids })
         };
@@ -402,9 +432,11 @@ impl Backend for ImapService {
         archive::not_archived(folder)?;
         archive::outside(&[target])?;
         let (uids, account, target) = (uids.to_vec(), account.to_owned(), target.to_owned());
+        let told = self.plugins_learn();
         let relocate = move |tx: &mut Tx<'_>| {
             let target = folder_named(&tx.reader(), &account, &target)?;
             let uids = tx.move_items(row(folder), &uids, target.id)?;
+            note_refiled(tx, told, &account, row(folder), target.id, &uids)?;
             Ok(Placed { uid_validity: target.uid_validity, uids })
         };
         self.write(relocate).await

@@ -31,6 +31,7 @@ mod outbox;
 mod passage;
 mod quota;
 mod reception;
+mod refiled;
 mod report;
 pub mod revocation;
 mod scratch;

@@ -354,7 +354,7 @@ impl Server {
     fn check_author(&self, letter: &Letter, structure: &Structure) -> Result<(), Failure> {
         let Some(identity) = &letter.origin.identity else { return Ok(()) };
         let found = self.store().look(|r| r.account(identity)).map_err(Failure::internal)?;
-        if !found.is_some_and(|account| account.state == AccountState::Active) {
+        if !found.is_some_and(|account| account.is_open()) {
             return Err(Failure::permanent(EnhancedCode::REFUSED, "The mailbox may not send"));
         }
         let domain = letter.reverse_path.mailbox().map(|mailbox| mailbox.domain().clone());

@@ -11,7 +11,8 @@ use sigillo_delivery::scan::{ScanError, Scanners, View};
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Mailbox, Rope, Source};
 use sigillo_plugin::{
-    ArchiveItem, ArchiveUsage, Direction, Level, LogFile, MailboxStatus, ScanReport, ServiceError, Services, Signed,
+    ArchiveItem, ArchiveUsage, Direction, Level, LogFile, MailboxStatus, Rating, ScanReport, ServiceError, Services,
+    Signed,
 };
 use sigillo_policy::MailboxSettings;
 use sigillo_store::{AccountState, Store, StoreError};
@@ -118,6 +119,33 @@ impl Facilities {
     /// Every certificate of a key, the one in use and those of a renewal: all of them belong into the index of providers.
     pub fn certificates(&self, key: &str) -> Result<Vec<KeyCertificate>, ServiceError> {
         self.keys.certificates(key)
+    }
+}
+
+impl Facilities {
+    async fn show(&self, scanner: &str, view: View) -> Result<ScanReport, ServiceError> {
+        let found = self.scanners.get(scanner).ok_or(ServiceError::NotFound)?;
+        let report = found.scan(&view, self.store.segments().clone()).await.map_err(|error| {
+            let words = format!("scanner '{scanner}' {error}");
+            match error {
+                ScanError::TooLarge(_) => ServiceError::TooLarge(words),
+                ScanError::NotAMessage => ServiceError::Invalid(words),
+                _ => ServiceError::Unavailable(words),
+            }
+        })?;
+        Ok(ScanReport {
+            scanner: report.scanner,
+            threat: report.threat,
+            version: report.version,
+            signatures: report.signatures,
+            protocol: report.protocol.to_owned(),
+            rating: report.rating.map(|rating| Rating {
+                score: rating.score,
+                threshold: rating.threshold,
+                action: rating.action,
+                symbols: rating.symbols,
+            }),
+        })
     }
 }
 
@@ -239,17 +267,17 @@ impl Services for Facilities {
     }
 
     async fn scan(&self, scanner: &str, content: &Rope, encoding: Option<&str>) -> Result<ScanReport, ServiceError> {
-        let view = View { rope: content.clone(), encoding: encoding.map(str::to_owned) };
-        let found = self.scanners.get(scanner).ok_or(ServiceError::NotFound)?;
-        let report = found.scan(&view, self.store.segments().clone()).await.map_err(|error| {
-            let words = format!("scanner '{scanner}' {error}");
-            match error {
-                ScanError::TooLarge(_) => ServiceError::TooLarge(words),
-                _ => ServiceError::Unavailable(words),
-            }
-        })?;
-        let (threat, version, signatures) = (report.threat, report.version, report.signatures);
-        Ok(ScanReport { scanner: report.scanner, threat, version, signatures })
+        let view = View { rope: content.clone(), encoding: encoding.map(str::to_owned), facts: Vec::new() };
+        self.show(scanner, view).await
+    }
+
+    async fn scan_with(
+        &self,
+        scanner: &str,
+        content: &Rope,
+        facts: Vec<(String, String)>,
+    ) -> Result<ScanReport, ServiceError> {
+        self.show(scanner, View { rope: content.clone(), encoding: None, facts }).await
     }
 
     fn stamps(&self) -> bool {

@@ -125,6 +125,16 @@ pub struct Account {
     pub daily_sends: Option<u64>,
     /// When it was made.
     pub created: Millis,
+    /// Why nobody may log in, if a plugin has suspended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
+}
+
+impl Account {
+    /// Whether its user may log in and send.
+    pub fn is_open(&self) -> bool {
+        self.state == AccountState::Active && self.suspended.is_none()
+    }
 }
 
 /// What an account is made of.
@@ -148,7 +158,8 @@ pub struct NewAccount {
     pub expires: Option<Millis>,
 }
 
-const ACCOUNT: &str = "SELECT address, state, kind, offer, quota, used, daily_sends, created FROM accounts";
+const ACCOUNT: &str = "SELECT address, state, kind, offer, quota, used, daily_sends, created,
+     (SELECT reason FROM suspensions WHERE account = address) FROM accounts";
 
 fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
@@ -160,6 +171,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         used: row.get::<_, i64>(5)? as u64,
         daily_sends: Some(row.get::<_, i64>(6)? as u64).filter(|sends| *sends > 0),
         created: row.get::<_, i64>(7)? as Millis,
+        suspended: row.get(8)?,
     })
 }
 
@@ -298,8 +310,25 @@ impl Tx<'_> {
         })
     }
 
-    /// Lets an account be used, or not.
+    /// Lets nobody log in until the account is made active anew; it receives mail as before (AS-06, AS-08). The first
+    /// reason stays. Returns whether it was open to its user before.
+    pub fn suspend_account(&mut self, address: &str, reason: &str) -> Result<bool, StoreError> {
+        let key = address.to_ascii_lowercase();
+        let Some(account) = self.reader().account(&key)? else {
+            return Err(StoreError::NotFound(format!("mailbox {key}")));
+        };
+        self.db.execute(
+            "INSERT INTO suspensions (account, reason, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            (&key, reason, self.now as i64),
+        )?;
+        Ok(account.is_open())
+    }
+
+    /// Lets an account be used, or not. To make it active ends a suspension.
     pub fn set_account_state(&mut self, address: &str, state: AccountState) -> Result<(), StoreError> {
+        if state == AccountState::Active {
+            self.db.execute("DELETE FROM suspensions WHERE account = ?1", [address.to_ascii_lowercase()])?;
+        }
         self.change_account(address, "state", state.as_str())
     }
 

@@ -42,6 +42,7 @@ pub mod outbox;
 pub mod plugins;
 pub mod quarantine;
 pub mod queue;
+pub mod refiled;
 pub mod segments;
 pub mod sends;
 pub mod users;

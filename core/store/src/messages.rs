@@ -40,7 +40,8 @@ impl Tx<'_> {
                      OR EXISTS (SELECT 1 FROM entries WHERE message = ?1)
                      OR EXISTS (SELECT 1 FROM quarantine WHERE message = ?1)
                      OR EXISTS (SELECT 1 FROM archive WHERE message = ?1)
-                     OR EXISTS (SELECT 1 FROM outbox WHERE message = ?1)",
+                     OR EXISTS (SELECT 1 FROM outbox WHERE message = ?1)
+                     OR EXISTS (SELECT 1 FROM refiled WHERE message = ?1)",
             )?
             .query_row([id.0], |row| row.get(0))?;
         if named {

@@ -141,6 +141,7 @@ impl Reader<'_> {
         let next: Option<i64> = self.db.query_row(
             "SELECT MIN(at) FROM
                  (SELECT MIN(due) AS at FROM recipients WHERE state IN ('pending', 'filed') AND due > ?1
+                  UNION ALL SELECT MIN(due) FROM refiled WHERE due > ?1
                   UNION ALL SELECT MIN(at) FROM timers WHERE at > ?1) AS next",
             [now as i64],
             |row| row.get(0),

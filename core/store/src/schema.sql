@@ -89,6 +89,13 @@ CREATE TABLE IF NOT EXISTS account_settings (
     PRIMARY KEY (account, name)
 );
 
+-- Accounts that nobody may log in to until an operator opens them again; they receive mail as before.
+CREATE TABLE IF NOT EXISTS suspensions (
+    account TEXT PRIMARY KEY REFERENCES accounts(address) ON DELETE CASCADE,
+    reason  TEXT NOT NULL,
+    since   BIGINT NOT NULL
+);
+
 -- Immutable content: `ranges` is a list of [file, offset, length] in the segment files.
 CREATE TABLE IF NOT EXISTS messages (
     id      INTEGER PRIMARY KEY,
@@ -129,6 +136,21 @@ CREATE TABLE IF NOT EXISTS items (
 );
 CREATE INDEX IF NOT EXISTS items_by_message ON items(message);
 CREATE INDEX IF NOT EXISTS items_by_change ON items(folder, mod_seq);
+
+-- Messages that a user moved into or out of the folder for unwanted mail, until the plugins have been told.
+CREATE TABLE IF NOT EXISTS refiled (
+    id         INTEGER PRIMARY KEY,
+    account    TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
+    message    BIGINT NOT NULL REFERENCES messages(id),
+    from_place TEXT NOT NULL,
+    to_place   TEXT NOT NULL,
+    created    BIGINT NOT NULL,
+    due        BIGINT NOT NULL,
+    attempts   BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS refiled_by_due ON refiled(due);
+CREATE INDEX IF NOT EXISTS refiled_by_message ON refiled(message);
+CREATE INDEX IF NOT EXISTS refiled_by_account ON refiled(account);
 
 -- The queue. phase: reception (a chain must still run) | delivery. `arrival` is JSON: how the message came.
 CREATE TABLE IF NOT EXISTS entries (

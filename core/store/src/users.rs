@@ -132,7 +132,7 @@ impl Reader<'_> {
     pub fn user_at_the_door(&self, login: &str) -> Result<Option<User>, StoreError> {
         let Some(user) = self.user(login)?.filter(|user| user.state == AccountState::Active) else { return Ok(None) };
         let account = self.account(&user.account)?;
-        Ok(account.filter(|account| account.state == AccountState::Active).map(|_| user))
+        Ok(account.filter(|account| account.is_open()).map(|_| user))
     }
 }
 

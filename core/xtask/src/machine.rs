@@ -28,6 +28,8 @@ pub const JOURNEYS: &[Need] = &[
     ("clamd", "clamav-daemon"),
     ("c-icap", "c-icap"),
     ("/usr/share/doc/libc-icap-mod-virus-scan", "libc-icap-mod-virus-scan"),
+    ("rspamd", "rspamd"),
+    ("spamd", "spamd"),
     ("slapd", "slapd"),
     ("ldapmodify", "ldap-utils"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),

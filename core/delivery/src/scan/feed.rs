@@ -2,6 +2,7 @@
 //! than the scanner takes it.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sigillo_mail::Source;
@@ -56,6 +57,12 @@ impl Feed {
     pub(super) async fn next(&mut self) -> Result<Piece, ScanError> {
         let cut = || Err(ScanError::Unreadable("the reader ended".into()));
         self.pieces.recv().await.unwrap_or_else(cut)
+    }
+
+    /// The same for what is polled.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ScanError>> {
+        let cut = || Err(ScanError::Unreadable("the reader ended".into()));
+        self.pieces.poll_recv(cx).map(|piece| piece.unwrap_or_else(cut))
     }
 }
 

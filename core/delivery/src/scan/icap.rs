@@ -36,7 +36,7 @@ pub(super) async fn scan(stream: Box<dyn Connection>, head: Vec<u8>, feed: Feed)
     };
     let answer = exchange(stream, &framing, feed).await?;
     let (threat, version) = verdict(&answer)?;
-    Ok(Shown { threat, version, goes_on: answer.goes_on })
+    Ok(Shown { threat, version, rating: None, goes_on: answer.goes_on })
 }
 
 fn verdict(answer: &Answer) -> Result<(Option<String>, Version), ScanError> {

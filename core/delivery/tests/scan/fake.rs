@@ -1,4 +1,5 @@
 //! A scanner on loopback that does what a test wants.
+#![allow(dead_code, reason = "not every test file speaks every protocol")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -34,6 +35,11 @@ impl Fake {
             b"zINSTREAM\0" => act(talk),
             other => panic!("not a command of clamd: {other:?}"),
         })
+    }
+
+    /// Leaves everything to the test.
+    pub fn any(act: impl Fn(&mut Talk) + Send + Sync + 'static) -> Fake {
+        Fake::new(act)
     }
 
     pub fn icap(act: impl Fn(&mut Talk) + Send + Sync + 'static) -> Fake {
@@ -132,6 +138,22 @@ impl Talk {
         if ended {
             self.heard.lock().unwrap().push(content);
         }
+    }
+
+    /// A request that has its length in a field: its head, then that many octets.
+    pub fn sized_content(&mut self) {
+        let head = String::from_utf8(self.until(b"\r\n\r\n")).unwrap();
+        *self.head.lock().unwrap() = head.clone();
+        let length = head.to_ascii_lowercase().split("content-length: ").nth(1).unwrap().to_owned();
+        let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+        if let Some(content) = self.exactly(length) {
+            self.heard.lock().unwrap().push(content);
+        }
+    }
+
+    /// The same without what follows the head.
+    pub fn head_alone(&mut self) {
+        self.until(b"\r\n\r\n");
     }
 
     /// Whether it could be said.

@@ -6,11 +6,15 @@ use tokio::task::JoinHandle;
 use wasmtime::component::Resource;
 
 use super::{MessageHandle, Refusal, granted, invalid, limit};
+use crate::check;
 use crate::limits;
-use crate::services::{ScanReport, ServiceError};
+use crate::services::{Rating, ScanReport, ServiceError};
 use crate::step::StepState;
 use crate::world::mail::scan::{Host, HostReport, HostScan};
 use crate::world::mail::types::Error;
+
+/// Facts that a scanner may be told, as the contract says.
+const FACT_NAMES: [&str; 6] = ["ip", "helo", "from", "rcpt", "user", "queue-id"];
 
 /// A scan under way: it ends with the handle, whatever becomes of the guest.
 pub struct ScanHandle {
@@ -39,7 +43,20 @@ impl Host for StepState {
     fn start(&mut self, scanner: String, message: Resource<MessageHandle>) -> Result<Resource<ScanHandle>, Refusal> {
         self.call()?;
         let view = self.view(&message)?;
-        self.start_scan(scanner, view.rope.clone(), None)
+        self.start_scan(scanner, view.rope.clone(), None, Vec::new())
+    }
+
+    fn start_with(
+        &mut self,
+        scanner: String,
+        message: Resource<MessageHandle>,
+        facts: Vec<(String, String)>,
+    ) -> Result<Resource<ScanHandle>, Refusal> {
+        self.call()?;
+        check_facts(&facts)?;
+        self.writes(facts.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum())?;
+        let view = self.view(&message)?;
+        self.start_scan(scanner, view.rope.clone(), None, facts)
     }
 
     fn start_part(
@@ -54,7 +71,7 @@ impl Host for StepState {
         let part = view.structure.parts.get(part as usize).ok_or(Refusal::Told(Error::NotFound))?;
         let body = view.rope.slice(part.body_offset, part.body_length);
         let encoding = encoding.unwrap_or_else(|| part.transfer_encoding.clone());
-        self.start_scan(scanner, body, Some(encoding))
+        self.start_scan(scanner, body, Some(encoding), Vec::new())
     }
 }
 
@@ -64,6 +81,7 @@ impl StepState {
         scanner: String,
         content: sigillo_mail::Rope,
         encoding: Option<String>,
+        facts: Vec<(String, String)>,
     ) -> Result<Resource<ScanHandle>, Refusal> {
         granted(self.grants().allows_scanner(&scanner))?;
         // One is the step's own.
@@ -72,7 +90,12 @@ impl StepState {
         }
         self.reads(content.len())?;
         let services = self.services();
-        let task = tokio::spawn(async move { services.scan(&scanner, &content, encoding.as_deref()).await });
+        let task = tokio::spawn(async move {
+            match facts.is_empty() {
+                true => services.scan(&scanner, &content, encoding.as_deref()).await,
+                false => services.scan_with(&scanner, &content, facts).await,
+            }
+        });
         let scan = ScanHandle { task: Some(task), place: Some(self.scans.clone()) };
         Ok(self.table.push(scan)?)
     }
@@ -116,7 +139,8 @@ impl HostReport for StepState {
             "scanner" => Some(report.scanner.clone()),
             "version" => report.version.clone(),
             "signatures" => report.signatures.clone(),
-            _ => None,
+            "protocol" => Some(report.protocol.clone()).filter(|word| !word.is_empty()),
+            name => report.rating.as_ref().and_then(|rating| rated(rating, name)),
         })
     }
 
@@ -124,6 +148,39 @@ impl HostReport for StepState {
         self.table.delete(this)?;
         Ok(())
     }
+}
+
+fn rated(rating: &Rating, name: &str) -> Option<String> {
+    match name {
+        "score" => Some(decimal(rating.score)),
+        "threshold" => Some(decimal(rating.threshold)),
+        "action" => Some(rating.action.clone()),
+        "symbols" => Some(rating.symbols.clone()),
+        _ => None,
+    }
+}
+
+/// Thousandths as a decimal number.
+fn decimal(thousandths: i64) -> String {
+    let sign = if thousandths < 0 { "-" } else { "" };
+    let size = thousandths.unsigned_abs();
+    format!("{sign}{}.{:03}", size / 1000, size % 1000)
+}
+
+/// They become fields of another protocol: one line each, under names that are known.
+fn check_facts(facts: &[(String, String)]) -> Result<(), Refusal> {
+    if facts.len() > limits::SCAN_FACTS_MAX {
+        return Err(limit(format!("a scanner is told at most {} facts", limits::SCAN_FACTS_MAX)));
+    }
+    for (name, value) in facts {
+        if !FACT_NAMES.contains(&name.as_str()) {
+            return Err(invalid(format!("there is no fact '{}'", check::reason(name))));
+        }
+        if value.len() > limits::SCAN_FACT_MAX || value.chars().any(char::is_control) {
+            return Err(invalid(format!("{name}: one line of at most {} octets", limits::SCAN_FACT_MAX)));
+        }
+    }
+    Ok(())
 }
 
 /// A scanner that is granted and does not exist looks like one that is not granted.

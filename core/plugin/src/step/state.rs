@@ -11,7 +11,9 @@ use sigillo_trust::Directory;
 use wasmtime::component::ResourceTable;
 
 use crate::cache::hex;
-use crate::changes::{ArchiveOp, ChangeSet, Event, OutboxRequest, SignatureMade, StateWrite, Submission, TimerOp};
+use crate::changes::{
+    ArchiveOp, ChangeSet, Event, OutboxRequest, SignatureMade, StateWrite, Submission, Suspension, TimerOp,
+};
 use crate::limits;
 use crate::meter::{Budget, LimitHit, MemoryLimit, Tally};
 use crate::operation::Request;
@@ -77,6 +79,8 @@ pub struct Recorded {
     pub signatures: Vec<SignatureMade>,
     /// See [`ChangeSet`].
     pub archive: Vec<ArchiveOp>,
+    /// See [`ChangeSet`].
+    pub suspensions: Vec<Suspension>,
 }
 
 impl Recorded {
@@ -95,6 +99,7 @@ impl Recorded {
             flags: self.flags,
             signatures: self.signatures,
             archive: self.archive,
+            suspensions: self.suspensions,
         }
     }
 }

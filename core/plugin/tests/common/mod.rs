@@ -12,8 +12,8 @@ use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Rope, Source};
 use sigillo_plugin::{
-    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, ScanReport, ServiceError, Services,
-    SignatureMade, Signed, manifests,
+    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, Rating, ScanReport, ServiceError,
+    Services, SignatureMade, Signed, manifests,
 };
 use sigillo_policy::{Diagnostic, Facts, Stage};
 use sigillo_trust::{Directory, Verification};
@@ -93,8 +93,8 @@ impl Services for Server {
         Arc::new(Directory::empty())
     }
 
-    async fn mailbox_status(&self, _: &str) -> Result<MailboxStatus, ServiceError> {
-        Ok(MailboxStatus::Present)
+    async fn mailbox_status(&self, address: &str) -> Result<MailboxStatus, ServiceError> {
+        Ok(if address.starts_with("nobody@") { MailboxStatus::Unknown } else { MailboxStatus::Present })
     }
 
     async fn mailbox_setting(&self, _: &str, _: &str) -> Result<Option<String>, ServiceError> {
@@ -144,6 +144,22 @@ impl Services for Server {
         let mut tag = [data.len() as u8; 32];
         tag[0] = plugin.len() as u8;
         Ok(tag)
+    }
+
+    async fn scan_with(
+        &self,
+        scanner: &str,
+        _: &Rope,
+        facts: Vec<(String, String)>,
+    ) -> Result<ScanReport, ServiceError> {
+        let rating = Rating { score: -100, threshold: 15_000, action: "no action".into(), symbols: "A,B".into() };
+        Ok(ScanReport {
+            scanner: scanner.into(),
+            threat: Some(format!("{facts:?}")),
+            protocol: "test".into(),
+            rating: Some(rating),
+            ..ScanReport::default()
+        })
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {

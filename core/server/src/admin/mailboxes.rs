@@ -147,7 +147,7 @@ pub enum MailboxCommand {
         /// The mailbox.
         address: String,
     },
-    /// Open it again.
+    /// Open it again; this also ends a suspension.
     Enable {
         /// The mailbox.
         address: String,
@@ -329,10 +329,15 @@ async fn list(store: &Store, json: bool) -> Result<(), CommandError> {
         return say_json(&accounts);
     }
     for account in &accounts {
-        let state = if account.state == AccountState::Active { "active" } else { "disabled" };
+        let state = match (account.state, &account.suspended) {
+            (AccountState::Disabled, _) => "disabled",
+            (AccountState::Active, Some(_)) => "suspended",
+            (AccountState::Active, None) => "active",
+        };
+        let why = account.suspended.as_ref().map_or_else(String::new, |reason| format!("  ({reason})"));
         let made = instant(account.created);
         say(&format!(
-            "{:<40} {:<11} {state:<8} {:>14} of {:>14} octets  since {made}{}",
+            "{:<40} {:<11} {state:<9} {:>14} of {:>14} octets  since {made}{}{why}",
             account.address,
             account.kind.as_str(),
             account.used,

@@ -47,6 +47,10 @@ pub enum ScannerProtocol {
     Clamd,
     /// ICAP (RFC 3507).
     Icap,
+    /// Rspamd's normal worker.
+    Rspamd,
+    /// SpamAssassin's daemon.
+    Spamd,
 }
 
 fn default_timeout() -> u64 {
@@ -72,8 +76,8 @@ impl ScannerConfig {
             (ScannerProtocol::Icap, Some(service)) if !is_service(service) => {
                 return Err(format!("service '{service}' is not the path of a service, such as avscan"));
             }
-            (ScannerProtocol::Clamd, Some(_)) => return Err("'service' is for icap only".into()),
-            _ => {}
+            (ScannerProtocol::Icap, Some(_)) | (_, None) => {}
+            (_, Some(_)) => return Err("'service' is for icap only".into()),
         }
         if !(1..=TIMEOUT_MAX).contains(&self.timeout) {
             return Err(format!("timeout wants 1 to {TIMEOUT_MAX} seconds"));
@@ -102,6 +106,8 @@ impl Config {
             protocol: match scanner.protocol {
                 ScannerProtocol::Clamd => Protocol::Clamd,
                 ScannerProtocol::Icap => Protocol::Icap { service: scanner.service.clone().unwrap_or_default() },
+                ScannerProtocol::Rspamd => Protocol::Rspamd,
+                ScannerProtocol::Spamd => Protocol::Spamd,
             },
             address: match scanner.address.starts_with('/') {
                 true => Address::Unix(PathBuf::from(&scanner.address)),

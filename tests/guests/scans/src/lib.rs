@@ -18,7 +18,7 @@ wit_bindgen::generate!({
 use exports::sigillo::mail::{access, lifecycle};
 use sigillo::mail::message::Message;
 use sigillo::mail::passage::Transaction;
-use sigillo::mail::scan::{Scan, known, start, start_part};
+use sigillo::mail::scan::{Scan, known, start, start_part, start_with};
 use sigillo::mail::settings;
 use sigillo::mail::types::{Error, Failure, Reply, Verdict};
 
@@ -54,6 +54,19 @@ fn tell(kind: &str, message: &Message) -> Result<String, Error> {
             Ok(format!("{}, {}", said(&own)?, said(&other)?))
         }
         "no-part" => start_part("clean", message, 9, None).map(|_| "taken".into()),
+        "told" => {
+            let facts = [("ip", "192.0.2.1"), ("rcpt", "bruno@beta.example"), ("rcpt", "carla@beta.example")];
+            let report = start_with("finds", message, &facts.map(|(name, value)| (name.into(), value.into())))?.wait()?;
+            let property = |name| report.property(name).unwrap_or_else(|| "none".into());
+            let rating = ["protocol", "score", "threshold", "action", "symbols"].map(property);
+            Ok(format!("{:?}: {}", report.threat(), rating.join(" ")))
+        }
+        "unknown-fact" => start_with("finds", message, &[("password".into(), "x".into())]).map(|_| "taken".into()),
+        "two-lines" => start_with("finds", message, &[("ip".into(), "x\r\nUser: root".into())]).map(|_| "taken".into()),
+        "too-many-facts" => {
+            let facts = vec![("rcpt".into(), "x".into()); 1101];
+            start_with("finds", message, &facts).map(|_| "taken".into())
+        }
         "twice" => {
             let scan = start("clean", message)?;
             said(&scan)?;

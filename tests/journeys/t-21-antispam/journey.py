@@ -1,0 +1,313 @@
+"""Unwanted mail, with a real rspamd and a real spamd: ordinary mail is marked and filed into Junk, also in the envelope
+that a certified mailbox gets it in; certified mail never is. An engine that is down, or answers garbage, stops nothing.
+Moving messages into Junk and back teaches. A mailbox that bursts is told of and suspended, and still receives.
+
+Two providers; Beta has an ordinary domain too, and the plugin `antispam` in its policy.
+"""
+
+import imaplib
+import json
+import re
+import smtplib
+
+import harness
+import scanners
+
+DOMAIN = "posta.beta.example"
+CARLA, DINO, POSTMASTER = f"carla@{DOMAIN}", f"dino@{DOMAIN}", f"postmaster@{DOMAIN}"
+STRANGER = "mario@ordinaria.example"
+# What every engine takes for spam: SpamAssassin's test text, in two halves so that no scanner stops at this file.
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-" + "ANTI-UBE-TEST-EMAIL*C.34X"
+
+PLUGIN = """  antispam:
+    component: antispam@0.1
+    config:
+      ENGINE
+      minimum-lessons: 5
+      learn-every: 1
+      outgoing:
+        watch-every: 1
+        standard: { messages-per-hour: 5 }
+        on-anomaly: suspend
+      postmaster: POSTMASTER
+      sender: antispam@DOMAIN
+    grants:
+      scan: [rspamd, spamd]
+      verifier: true
+      directory: read
+      mailboxes: read
+      state: true
+      timers: { on-failure: defer, limits: { cpu: 10s, wall: 60s, host-calls: 100000 } }
+      evidence: true
+      submit: { from: [antispam@DOMAIN] }
+      accounts: suspend
+"""
+STEP = "      - { plugin: antispam, on-failure: skip, advisory: true, limits: { cpu: 5s, wall: 60s, host-calls: 100000 } }\n"
+CHAINS = "".join(
+    f"  - {{ name: ordinary-{stage}, stage: {stage}, when: {{ domain.class: ordinary }}, steps: [{STEP.strip()[2:]}] }}\n"
+    for stage in ("access", "reception", "delivery", "outcome")
+) + f"  - {{ name: lessons, stage: refiled, steps: [{STEP.strip()[2:]}] }}\n"
+
+
+def with_antispam(policy, engine):
+    """The provider's own policy with the plugin before `pec`, and after it at delivery."""
+    plugin = PLUGIN.replace("ENGINE", engine).replace("DOMAIN", DOMAIN).replace("POSTMASTER", POSTMASTER)
+    policy = policy.replace("plugins:\n", "plugins:\n" + plugin, 1)
+    head, *chains = re.split(r"(?m)^(?=  - name: )", policy)
+    for at, chain in enumerate(chains):
+        if "stage: delivery" in chain:
+            text, comments = re.match(r"(?s)(.*?)(\n  #.*|\s*)$", chain).groups()
+            chains[at] = text.rstrip("\n") + "\n" + STEP + comments.lstrip("\n")
+        else:
+            chains[at] = chain.replace("    steps:\n", "    steps:\n" + STEP, 1)
+    return head + "".join(chains).rstrip("\n") + "\n" + CHAINS
+
+
+class Rated:
+    """Beta's server under one engine."""
+
+    def __init__(self, provider, plain):
+        self.provider, self.plain = provider, plain
+
+    def obey(self, engine):
+        if self.provider.running():
+            harness.equal(self.provider.stop(), 0, "the server stops")
+        (self.provider.folder / "policy.yaml").write_text(with_antispam(self.plain, engine))
+        self.provider.command("check")
+        self.provider.start()
+
+
+def relay(provider, recipient, text, subject="Offerta"):
+    """A message from an ordinary server elsewhere; returns it."""
+    sent = harness.message(STRANGER, recipient, subject=subject, text=text + "\r\n")
+    provider.relay(sent, STRANGER, [recipient])
+    return sent
+
+
+def arrived(provider, user, sent, folder):
+    """The message of this id in this folder, and its flags."""
+    box = provider.inbox(user, folder)
+    uid = box.wait(message_id=harness.id_of(sent))
+    content = box.fetch(uid)
+    _, answer = box.open().uid("FETCH", str(uid), "(FLAGS)")
+    box.close()
+    return content, answer[0].decode()
+
+
+def mark(content):
+    return harness.header_of(content)["X-Spam-Band"]
+
+
+def events(provider, kind, sender):
+    found = json.loads(provider.command("log", "search", "--sender", sender, "--json"))
+    return [record for record in found if record["kind"] == kind]
+
+
+def marked_and_filed(beta, engine):
+    sent = relay(beta, CARLA, GTUBE)
+    content, flags = arrived(beta, CARLA, sent, "Junk")
+    harness.check(re.fullmatch(rf"alta \(high\), 9\d%; engine={engine}", mark(content)), f"unwanted mail is marked: {mark(content)}")
+    harness.check("$Junk" in flags, "  and lies in Junk with the flag that clients know")
+    harness.check(GTUBE.encode() in content and content.endswith(sent.split(b"\r\n\r\n", 1)[1]), "  with its bytes as they came")
+    sent = relay(beta, CARLA, "Ci vediamo domani alle dieci in sala riunioni.", subject="Riunione")
+    content, _ = arrived(beta, CARLA, sent, "INBOX")
+    harness.equal(mark(content), None, "wanted mail lies in INBOX, unmarked")
+    beta.command("mailbox", "set", CARLA, "junk-from", "never", "--as", "user")
+    sent = relay(beta, CARLA, GTUBE)
+    content, flags = arrived(beta, CARLA, sent, "INBOX")
+    harness.check(mark(content).startswith("alta") and "$Junk" not in flags, "who wants nothing in Junk gets it in INBOX, marked")
+    beta.command("mailbox", "unset", CARLA, "junk-from")
+
+
+def certified_mail_is_left_alone(pair):
+    alfa, beta = pair.alfa, pair.beta
+    sent = harness.message(alfa.mailbox, beta.mailbox, subject="Certificata", text=GTUBE + "\r\n")
+    alfa.submit(sent, [beta.mailbox])
+    about = {"x_riferimento_message_id": harness.id_of(sent)}
+    ada, bruno = alfa.inbox(), beta.inbox()
+    ada.wait(x_ricevuta="avvenuta-consegna", **about)
+    uid = bruno.wait(x_trasporto="posta-certificata", **about)
+    content = bruno.fetch(uid)
+    bruno.close()
+    ada.close()
+    harness.equal(mark(content), None, "the worst of texts, certified: unmarked, in INBOX, with its receipts")
+    harness.verify_signature(content, pair.folder / "ca.pem", pair.folder)
+    harness.byte_rule(sent, harness.part_bytes(content, "postacert.eml"))
+
+
+def envelopes_of_ordinary_mail_are_marked(pair):
+    beta = pair.beta
+    sent = relay(beta, beta.mailbox, GTUBE)
+    content, _ = arrived(beta, beta.mailbox, sent, "Junk")
+    header = harness.header_of(content)
+    harness.equal(header["X-Trasporto"], "errore", "ordinary mail for a certified mailbox lies in Junk, in its anomaly envelope")
+    harness.check(mark(content).startswith("alta"), "  which is marked")
+    harness.verify_signature(content, pair.folder / "ca.pem", pair.folder)
+    harness.check(True, "  and still signed by the provider (openssl)")
+    forged = harness.message(STRANGER, CARLA, text=GTUBE + "\r\n", headers=["X-Trasporto: posta-certificata"])
+    beta.relay(forged, STRANGER, [CARLA])
+    content, _ = arrived(beta, CARLA, forged, "Junk")
+    harness.check(mark(content).startswith("alta"), "what only claims to be certified is marked like all else")
+
+
+def engines_that_fail_stop_nothing(pair, rspamd):
+    beta = pair.beta
+    rspamd.stop()
+    sent = relay(beta, CARLA, GTUBE)
+    content, _ = arrived(beta, CARLA, sent, "INBOX")
+    harness.equal(mark(content), None, "rspamd is down: the message is delivered, unmarked")
+    for answer, what in [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nspam", "garbage"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 900\r\nConnection: close\r\n\r\n{"score":', "half an answer"),
+        (b"", "no answer"),
+    ]:
+        parrot = scanners.Parrot(rspamd.port, answer)
+        sent = relay(beta, CARLA, GTUBE)
+        content, _ = arrived(beta, CARLA, sent, "INBOX")
+        parrot.stop()
+        harness.check(mark(content) is None and parrot.heard, f"it gives {what}: delivered, unmarked")
+    harness.equal(len(events(beta, "spam-unrated", STRANGER)), 4, "the message log has each of the four")
+    sent = harness.message(pair.alfa.mailbox, beta.mailbox, subject="Senza motore")
+    pair.alfa.submit(sent, [beta.mailbox])
+    ada = pair.alfa.inbox()
+    ada.wait(x_ricevuta="avvenuta-consegna", x_riferimento_message_id=harness.id_of(sent))
+    ada.close()
+    harness.check(True, "certified mail is delivered as ever")
+    rspamd.start()
+
+
+def session(beta, user):
+    talk = imaplib.IMAP4_SSL("127.0.0.1", beta.ports["imaps"], ssl_context=beta.context(), timeout=60)
+    talk.login(user, beta.passwords[user])
+    return talk
+
+
+def move(beta, user, sent, *hops, copy=False):
+    """From the first folder to the second and so on, in one session."""
+    talk = session(beta, user)
+    wanted = f'(HEADER Message-ID "{harness.id_of(sent)}")'
+    for source, target in zip(hops, hops[1:]):
+        talk.select(source)
+        found = lambda: talk.noop() and (talk.uid("SEARCH", None, wanted)[1][0] or b"").decode()
+        uid = harness.wait_for(found, f"the message in {source}")
+        if copy:
+            talk.uid("COPY", uid, target)
+            talk.uid("STORE", uid, "+FLAGS", r"(\Deleted)")
+            talk.expunge()
+        else:
+            talk.uid("MOVE", uid, target)
+    talk.logout()
+
+
+def status(beta):
+    return json.loads(beta.command("antispam", "status", "--json"))
+
+
+OFFERS = ["pillole a poco prezzo", "bonus del casino", "hai vinto la lotteria", "orologi imitazione", "prestito immediato", "guadagni da casa"]
+WORK = ["verbale del consiglio", "fattura di novembre", "preventivo richiesto", "bozza del contratto", "orario delle lezioni", "convocazione assemblea"]
+
+
+def offer(n):
+    return f"Clicca qui subito: {OFFERS[n % 6]}, offerta irripetibile solo per te, approfitta ora! Codice {n}"
+
+
+def work(n):
+    return f"Buongiorno, in allegato {WORK[n % 6]} di cui si parlava ieri in ufficio. Pratica {n}. Cordiali saluti"
+
+
+def junk_teaches(beta):
+    harness.equal(status(beta), {"spam": 0, "ham": 0, "minimum-lessons": 5, "classifies": False}, "nothing is learned yet")
+    bad = [relay(beta, CARLA, offer(n), subject=f"Offerta {n}") for n in range(100, 112)]
+    good = [relay(beta, CARLA, work(n), subject=f"Pratica {n}") for n in range(100, 112)]
+    for at, sent in enumerate(bad):
+        move(beta, CARLA, sent, "INBOX", "Junk", copy=at % 2 == 0)
+    harness.wait_for(lambda: status(beta)["spam"] == 12, "twelve lessons", 90)
+    harness.check(True, "what is moved or copied into Junk teaches")
+    for sent in good:
+        move(beta, CARLA, sent, "INBOX", "Junk", "INBOX")
+    harness.wait_for(lambda: status(beta)["ham"] == 12, "twelve more", 90)
+    harness.check(status(beta)["classifies"], "what is moved there and back teaches that it is wanted")
+    taught = status(beta)["spam"]
+    sent = relay(beta, CARLA, offer(300), subject="Offerta 300")
+    content, _ = arrived(beta, CARLA, sent, "Junk")
+    harness.check("engine=builtin" in mark(content), f"a new offer goes into Junk: {mark(content)}")
+    sent = relay(beta, CARLA, work(300), subject="Pratica 300")
+    content, _ = arrived(beta, CARLA, sent, "INBOX")
+    harness.equal(mark(content), None, "a new letter from work does not")
+    file = beta.folder / "lesson.eml"
+    file.write_bytes(harness.message(STRANGER, CARLA, text=offer(200) + "\r\n"))
+    learned = json.loads(beta.command("antispam", "learn", "class=spam", "--file", file, "--json"))
+    harness.equal(learned["lesson"], "taken", "an operator teaches by command")
+    harness.wait_for(lambda: status(beta)["spam"] == taught + 1, "one lesson more", 60)
+    again = json.loads(beta.command("antispam", "learn", "class=spam", "--file", file, "--json"))
+    harness.equal(again["lesson"], "known", "  and the same again teaches nothing")
+
+
+def a_burst_is_told_and_suspended(pair):
+    beta = pair.beta
+    with beta.smtp(DINO) as talk:
+        for n in range(6):
+            talk.sendmail(DINO, [CARLA], harness.message(DINO, CARLA, subject=f"Raffica {n}"))
+        harness.wait_for(lambda: "suspended" in beta.command("mailbox", "list"), "Dino to be suspended")
+        try:
+            talk.sendmail(DINO, [CARLA], harness.message(DINO, CARLA))
+            raise harness.Failure("a suspended mailbox sends on")
+        except smtplib.SMTPResponseException as error:
+            harness.equal(error.smtp_code, 550, "six messages in an hour where five are usual: suspended, also in the session under way")
+    line = next(line for line in beta.command("mailbox", "list").splitlines() if DINO in line)
+    harness.check("antispam: 6 messages in an hour (limit 5)" in line, "`sigillo mailbox list` says why")
+    try:
+        beta.smtp(DINO)
+        raise harness.Failure("a suspended mailbox logs in")
+    except smtplib.SMTPAuthenticationError:
+        harness.check(True, "nobody logs in")
+    box = beta.inbox(POSTMASTER)
+    uid = box.wait(subject=f"Traffico anomalo in uscita: {DINO} / Unusual outgoing traffic")
+    text = box.fetch(uid).decode()
+    box.close()
+    harness.check("6 messages in an hour (limit 5)" in text and "sospeso" in text, "the postmaster is told")
+    harness.equal(len(events(beta, "suspended", DINO)), 1, "the message log has it once")
+    sent = relay(beta, DINO, "Ci vediamo domani.", subject="Ancora qui")
+    beta.command("mailbox", "enable", DINO)
+    content, _ = arrived(beta, DINO, sent, "INBOX")
+    harness.check(content, "it received mail all the while, and is open again after `sigillo mailbox enable`")
+    told = beta.inbox(DINO)
+    told.wait(subject=f"Traffico anomalo in uscita: {DINO} / Unusual outgoing traffic")
+    told.close()
+    harness.check(True, "and its user was told")
+
+
+def journey():
+    with harness.Pair(start=False) as pair:
+        rspamd, spamd = scanners.Rspamd(pair.folder / "rspamd"), scanners.Spamd(pair.folder / "spamd")
+        beta = pair.beta
+        try:
+            rspamd.start()
+            spamd.start()
+            with open(beta.config, "a") as config:
+                config.write(
+                    f'scanners:\n  rspamd: {{ protocol: rspamd, address: "127.0.0.1:{rspamd.port}", timeout: 20 }}\n'
+                    f'  spamd: {{ protocol: spamd, address: "127.0.0.1:{spamd.port}", timeout: 40 }}\n'
+                )
+            beta.command("domain", "add", DOMAIN, "--class", "ordinary")
+            for address in (CARLA, DINO, POSTMASTER):
+                beta.add_mailbox(address)
+            rated = Rated(beta, (beta.folder / "policy.yaml").read_text())
+            pair.alfa.start()
+            rated.obey("engine: scanner\n      scanner: rspamd")
+            marked_and_filed(beta, "scanner")
+            certified_mail_is_left_alone(pair)
+            envelopes_of_ordinary_mail_are_marked(pair)
+            engines_that_fail_stop_nothing(pair, rspamd)
+            rated.obey("engine: both\n      scanner: spamd")
+            marked_and_filed(beta, "scanner")
+            rated.obey("engine: builtin")
+            junk_teaches(beta)
+            certified_mail_is_left_alone(pair)
+            a_burst_is_told_and_suspended(pair)
+        finally:
+            rspamd.stop()
+            spamd.stop()
+
+
+harness.main(journey)
