@@ -7,6 +7,7 @@
 
 pub mod egress;
 pub mod http;
+pub mod smpp;
 mod upload;
 mod web;
 

@@ -5,6 +5,7 @@ mod keys;
 mod offers;
 mod revocation;
 mod scanners;
+mod smpp;
 mod targets;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use keys::{Key, KeyEntries, Token};
 pub use offers::Offer;
 pub use revocation::{Ocsp, Revocation};
 pub use scanners::{ScannerConfig, ScannerProtocol};
+pub use smpp::SmppConfig;
 pub use targets::{AnswerWord, HttpAuth, HttpConfig, TargetConfig, TargetLimits};
 
 /// Largest message by default, octets (QUO-06: 100 MB in every offer).

@@ -37,13 +37,17 @@ fn the_shipped_values_are_the_defaults() {
     let options = shipped.scanner_options();
     assert_eq!(options[0].size_max, options[1].size_max);
     assert!(shortest.scanners.is_empty());
-    let TargetConfig::Http(deposit) = &shipped.targets["deposit"];
-    let TargetConfig::Http(sms) = &shipped.targets["sms"];
+    let TargetConfig::Http(deposit) = &shipped.targets["deposit"] else { panic!() };
+    let TargetConfig::Http(sms) = &shipped.targets["sms"] else { panic!() };
     let (a, b) = (&deposit.limits, &sms.limits);
     assert_eq!(
         (a.timeout, a.connections, a.expire_hours, a.size_max),
         (b.timeout, b.connections, b.expire_hours, b.size_max)
     );
+    let TargetConfig::Smpp(full) = &shipped.targets["message-centre"] else { panic!() };
+    let TargetConfig::Smpp(bare) = &shipped.targets["other-centre"] else { panic!() };
+    assert_eq!((full.tls, full.alphabet, full.long_texts), (bare.tls, bare.alphabet, bare.long_texts));
+    assert_eq!((full.per_second, full.enquire_link), (bare.per_second, bare.enquire_link));
     let waits: Vec<_> = a.retry.iter().flatten().map(|seconds| std::time::Duration::from_secs(*seconds)).collect();
     assert_eq!(waits, shortest.schedule().waits);
     assert!(b.retry.is_none() && !sms.insecure && shortest.targets.is_empty());
@@ -119,6 +123,18 @@ fn a_mistake_is_named_with_its_place() {
         (
             "targets: { a: { protocol: http, url: \"https://a.example\", auth: { secret-file: s } } }\n",
             "auth wants one of",
+        ),
+        (
+            "targets: { a: { protocol: smpp, address: a, system-id: s, password-file: p, from: S } }\n",
+            "'a' is not HOST:PORT",
+        ),
+        (
+            "targets: { a: { protocol: smpp, address: \"a:1\", system-id: s, password-file: p, from: \"è\" } }\n",
+            "from 'è'",
+        ),
+        (
+            "targets: { a: { protocol: smpp, address: \"a:1\", system-id: sixteen-letters-, password-file: p, from: S } }\n",
+            "system-id",
         ),
         (
             "targets: { a: { protocol: http, url: \"https://a.example\", limits: { expire-hours: 721 } } }\n",

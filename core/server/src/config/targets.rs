@@ -11,6 +11,7 @@ use sigillo_delivery::outbox::{Protocol, Target, TargetOptions, Targets, Web, We
 use sigillo_delivery::{HeaderName, HeaderValue, Schedule};
 
 use super::{Config, ConfigError, read_secret};
+use super::smpp::SmppConfig;
 use crate::tls;
 
 /// Seconds for a target to make progress by default: what a busy gateway needs, several times over.
@@ -34,6 +35,8 @@ const SIZE_MAX: u64 = 256 * 1024 * 1024;
 pub enum TargetConfig {
     /// HTTP (RFC 9110).
     Http(HttpConfig),
+    /// SMPP 3.4.
+    Smpp(SmppConfig),
 }
 
 /// A target that speaks HTTP.
@@ -91,6 +94,17 @@ pub enum AnswerWord {
     Retry,
 }
 
+impl AnswerWord {
+    /// As the delivery crate has it.
+    pub(super) fn meaning(self) -> Meaning {
+        match self {
+            AnswerWord::Done => Meaning::Done,
+            AnswerWord::Refused => Meaning::Refused,
+            AnswerWord::Retry => Meaning::Retry,
+        }
+    }
+}
+
 /// What holds for every target.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -120,7 +134,7 @@ impl Default for TargetLimits {
 }
 
 impl TargetLimits {
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         if !(1..=TIMEOUT_MAX).contains(&self.timeout) {
             return Err(format!("limits.timeout wants 1 to {TIMEOUT_MAX} seconds"));
         }
@@ -163,6 +177,7 @@ impl TargetConfig {
     fn limits(&self) -> &TargetLimits {
         match self {
             TargetConfig::Http(http) => &http.limits,
+            TargetConfig::Smpp(smpp) => &smpp.limits,
         }
     }
 
@@ -171,12 +186,14 @@ impl TargetConfig {
         self.limits().check()?;
         match self {
             TargetConfig::Http(http) => http.check(),
+            TargetConfig::Smpp(smpp) => smpp.check(),
         }
     }
 
     fn open(&self, config: &Config) -> Result<Box<dyn Protocol>, ConfigError> {
         match self {
             TargetConfig::Http(http) => http.open(config),
+            TargetConfig::Smpp(smpp) => smpp.open(config),
         }
     }
 }
@@ -204,12 +221,7 @@ impl HttpConfig {
         // Classes first: a code is an exception to its class, in whatever order they stand.
         let (classes, codes): (Vec<_>, Vec<_>) = self.answers.iter().partition(|(name, _)| name.ends_with('x'));
         for (name, word) in classes.into_iter().chain(codes) {
-            let meaning = match word {
-                AnswerWord::Done => Meaning::Done,
-                AnswerWord::Refused => Meaning::Refused,
-                AnswerWord::Retry => Meaning::Retry,
-            };
-            meanings.set(name, meaning).map_err(|why| format!("answers: {why}"))?;
+            meanings.set(name, word.meaning()).map_err(|why| format!("answers: {why}"))?;
         }
         Ok(meanings)
     }
@@ -267,7 +279,7 @@ pub fn secret_line(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// What a target's server must prove.
-fn client(config: &Config, anchors: Option<&Path>) -> Result<Arc<rustls::ClientConfig>, ConfigError> {
+pub(super) fn client(config: &Config, anchors: Option<&Path>) -> Result<Arc<rustls::ClientConfig>, ConfigError> {
     let anchors = anchors.or(config.delivery.tls_anchors.as_deref());
     tls::client_trusting(anchors.map(|path| config.path(path)).as_deref())
 }
