@@ -358,6 +358,9 @@ fn read_outbox(node: &Node, report: &mut Report) -> Option<OutboxGrant> {
             limits = Limits::read(node, report);
         }
         map.finish(report);
+    } else if matches!(&node.value, Value::List(items) if items.is_empty()) {
+        // A plugin that can do without targets, such as alerts by e-mail alone.
+        return Some(OutboxGrant { targets, limits });
     } else {
         targets = read_names(node, "'outbox'", "a target", report);
     }
