@@ -31,6 +31,7 @@ pub const JOURNEYS: &[Need] = &[
     ("rspamd", "rspamd"),
     ("spamd", "spamd"),
     ("slapd", "slapd"),
+    ("/usr/sbin/bearerbox", "kannel"),
     ("ldapmodify", "ldap-utils"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
     ("/usr/lib/python3/dist-packages/asn1crypto", "python3-asn1crypto"),

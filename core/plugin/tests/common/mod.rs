@@ -162,6 +162,28 @@ impl Services for Server {
         })
     }
 
+    fn outbox_known(&self, target: &str) -> bool {
+        target != "nowhere"
+    }
+
+    fn outbox_check(
+        &self,
+        target: &str,
+        parameters: &[(String, String)],
+        _: Option<u64>,
+    ) -> Result<u64, ServiceError> {
+        match (target, parameters.iter().find(|(name, _)| name == "colour")) {
+            ("nowhere", _) => Err(ServiceError::NotFound),
+            (_, Some(_)) => Err(ServiceError::Invalid("it takes no colour".into())),
+            _ => Ok(60_000),
+        }
+    }
+
+    async fn outbox_waiting(&self, plugin: &str) -> Result<u64, ServiceError> {
+        let full = self.state.lock().unwrap().contains_key(&format!("{plugin}/full"));
+        Ok(if full { 10_000 } else { 0 })
+    }
+
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {
         self.log.lock().unwrap().push(format!("{level:?} {plugin} {passage_id}: {text}"));
     }

@@ -1,0 +1,66 @@
+//! Something was filed in a mailbox: it is counted, and a wake-up is asked for.
+
+use crate::book::{self, HOUR, is_allowed, keep_tally};
+use crate::contact::Channel;
+use crate::host::{Arrived, Error, Host};
+use crate::settings::Settings;
+
+/// What a message counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A certified message.
+    Certified,
+    /// A receipt or a notice.
+    Receipt,
+    /// Everything else, an anomaly envelope too.
+    Ordinary,
+}
+
+/// By the fields that certified mail has (PEC §4.2); anybody can write them, and for a count that matters to nobody.
+pub fn kind(arrived: &Arrived) -> Kind {
+    let is = |field: &Option<String>, word: &str| field.as_deref().is_some_and(|value| value.trim() == word);
+    match () {
+        () if arrived.receipt.as_deref().is_some_and(|value| !value.trim().is_empty()) => Kind::Receipt,
+        () if is(&arrived.transport, "posta-certificata") => Kind::Certified,
+        () => Kind::Ordinary,
+    }
+}
+
+/// Whether it is an alert: from our own address and made by a machine (RFC 3834 §5). To tell of it would tell for ever.
+fn is_alert(arrived: &Arrived, settings: &Settings) -> bool {
+    let automatic = arrived.automatic.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
+    automatic && arrived.from.trim().eq_ignore_ascii_case(&settings.from)
+}
+
+/// Runs the step.
+pub fn run(host: &impl Host, settings: &Settings, arrived: &Arrived) -> Result<(), Error> {
+    let mailbox = book::mailbox(&arrived.mailbox);
+    if is_alert(arrived, settings) || !is_allowed(host, &mailbox)? {
+        return Ok(());
+    }
+    let kept = book::read(host, &mailbox)?;
+    let now = host.now();
+    for channel in Channel::ALL {
+        if kept.told(channel).next().is_none() {
+            continue;
+        }
+        let mut tally = book::tally(host, channel, &mailbox)?;
+        if tally.total() == 0 {
+            tally.since = now;
+        }
+        match kind(arrived) {
+            Kind::Certified => tally.certified += 1,
+            Kind::Receipt => tally.receipts += 1,
+            Kind::Ordinary => tally.ordinary += 1,
+        }
+        // One that is further away than a period was asked for before the clock was set back.
+        let period = u64::from(kept.hours(channel, settings)) * HOUR;
+        if tally.due.is_none_or(|due| due > now.saturating_add(period)) {
+            let due = kept.end_of_period(channel, settings, now);
+            host.wake(&book::wake_up(channel, &mailbox), due)?;
+            tally.due = Some(due);
+        }
+        keep_tally(host, channel, &mailbox, &tally)?;
+    }
+    Ok(())
+}
