@@ -152,20 +152,28 @@ impl SmppTarget {
             match self.meaning(status) {
                 Meaning::Done if index == 0 => said = now,
                 Meaning::Done => {}
-                Meaning::Refused => return Attempt::Refused(now),
+                Meaning::Refused => {
+                    self.forget(&request.key);
+                    return Attempt::Refused(now);
+                }
                 Meaning::Retry => return Attempt::Later { said: now, away: false, wait: None },
             }
             self.took(&request.key, index + 1);
         }
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&request.key);
+        self.forget(&request.key);
         Attempt::Done(said)
+    }
+
+    fn forget(&self, key: &str) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     fn took(&self, key: &str, parts: usize) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.len() < PROGRESS_MAX || taken.contains_key(key) {
-            taken.insert(key.to_owned(), parts);
+        if taken.len() >= PROGRESS_MAX && !taken.contains_key(key) {
+            taken.clear(); // requests that expired leave theirs behind
         }
+        taken.insert(key.to_owned(), parts);
     }
 
     fn meaning(&self, status: CommandStatus) -> Meaning {
