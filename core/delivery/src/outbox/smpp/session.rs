@@ -254,3 +254,27 @@ impl Shared {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_unit_of_a_stranger_ends_more_than_its_session(
+            id in prop_oneof![0..0x16_u32, (0..0x16_u32).prop_map(|id| id | 0x8000_0000), any::<u32>()],
+            status in any::<u32>(),
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut unit = BytesMut::new();
+            unit.put_u32(id);
+            unit.put_u32(status);
+            unit.put_u32(1);
+            unit.put_slice(&body);
+            let length = unit.len();
+            // Whether it can be read does not matter, only that the reader comes back.
+            let _ = Command::decode(&mut unit, length);
+        }
+    }
+}
