@@ -114,17 +114,6 @@ impl Server {
         })
     }
 
-    /// The code in the last message or SMS.
-    pub fn code(&self) -> String {
-        let disk = self.disk.borrow();
-        let texts = disk.mails.iter().map(Mail::text).chain(disk.sms.iter().map(|sms| sms.text.clone()));
-        let codes = texts.filter_map(|text| {
-            let digits: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).filter(|run| run.len() == 6).collect();
-            digits.first().map(|code| (*code).to_owned())
-        });
-        codes.last().unwrap()
-    }
-
     /// Adds and confirms a contact; what was sent for that is forgotten.
     pub fn tell(&self, field: &str, to: &str) {
         self.ask("add", &[("mailbox", ADA), (field, to)]).unwrap();
