@@ -162,7 +162,8 @@ async fn long_and_foreign_texts_go_as_the_message_centre_wants_them() {
 
 #[tokio::test]
 async fn what_a_status_means() {
-    for (status, word) in [(0x58, "later"), (0x14, "later"), (0x08, "later"), (0x0B, "refused"), (0x66, "refused"), (0x400, "later")]
+    for (status, word) in
+        [(0x58, "later"), (0x14, "later"), (0x08, "later"), (0x0B, "refused"), (0x66, "refused"), (0x400, "later")]
     {
         let (port, _units) = centre(saying(status));
         let attempt = target(port).attempt(&request("ciao")).await;
@@ -181,7 +182,11 @@ async fn nothing_but_an_answer_with_an_id_is_done() {
     let cases: Vec<(&str, &str, Fault)> = vec![
         ("the bind is refused", "away", Box::new(|u| (unit(u.id | RESPONSE, 0x0E, u.number, &[]), false))),
         ("it goes away after the bind", "away", Box::new(|u| (good(u).0, u.id == BIND))),
-        ("it goes away instead of answering", "away", Box::new(|u| if u.id == BIND { good(u) } else { (vec![], true) })),
+        (
+            "it goes away instead of answering",
+            "away",
+            Box::new(|u| if u.id == BIND { good(u) } else { (vec![], true) }),
+        ),
         ("it says nothing", "away", Box::new(|_| (vec![], false))),
         ("it says nothing to a submission", "away", Box::new(|u| if u.id == BIND { good(u) } else { (vec![], false) })),
         ("garbage", "away", Box::new(|_| (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), false))),
@@ -189,7 +194,9 @@ async fn nothing_but_an_answer_with_an_id_is_done() {
         (
             "an answer to another question",
             "away",
-            Box::new(|u| if u.id == BIND { good(u) } else { (unit(SUBMIT | RESPONSE, 0, u.number + 7, b"x\0"), false) }),
+            Box::new(
+                |u| if u.id == BIND { good(u) } else { (unit(SUBMIT | RESPONSE, 0, u.number + 7, b"x\0"), false) },
+            ),
         ),
         (
             "success without an id",

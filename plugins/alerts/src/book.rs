@@ -144,7 +144,8 @@ impl Book {
     /// Removes what can be used no more: codes that ended, and contacts that were never confirmed.
     pub fn tidy(&mut self, now: u64) {
         for contact in &mut self.contacts {
-            contact.pending = contact.pending.take().filter(|pending| pending.until > now && pending.until <= now + 4 * DAY);
+            contact.pending =
+                contact.pending.take().filter(|pending| pending.until > now && pending.until <= now + 4 * DAY);
         }
         self.contacts.retain(|contact| contact.confirmed || contact.pending.is_some());
         self.codes.retain(|at| at.abs_diff(now) < DAY);

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::book::{self, Book, Tally, is_allowed, keep_tally};
 use crate::contact::Channel;
 use crate::host::{Error, Host};
+use crate::mail;
 use crate::settings::Settings;
 use crate::text::{self, Language};
-use crate::mail;
 
 /// Days that it is remembered whom a request of the outbox told: longer than a target may take.
 const REQUEST_DAYS: u32 = 40;

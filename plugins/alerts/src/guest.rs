@@ -159,13 +159,7 @@ impl Host for Server {
         wit::submit::submit(key, "", &[to.to_owned()], &content).map(drop).map_err(error)
     }
 
-    fn queue(
-        &self,
-        target: &str,
-        key: &str,
-        parameters: &[(String, String)],
-        text: Option<&str>,
-    ) -> Result<(), Error> {
+    fn queue(&self, target: &str, key: &str, parameters: &[(String, String)], text: Option<&str>) -> Result<(), Error> {
         let content = match text {
             None => None,
             Some(text) => {

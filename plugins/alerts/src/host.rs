@@ -51,8 +51,13 @@ pub trait Host {
     /// Queues a message under the null reverse-path. `key` tells those of one step apart.
     fn submit(&self, key: &str, to: &str, message: &[u8]) -> Result<(), Error>;
     /// Queues a request to a target. The same key again is no second request.
-    fn queue(&self, target: &str, key: &str, parameters: &[(String, String)], content: Option<&str>)
-    -> Result<(), Error>;
+    fn queue(
+        &self,
+        target: &str,
+        key: &str,
+        parameters: &[(String, String)],
+        content: Option<&str>,
+    ) -> Result<(), Error>;
     /// A tag over data that only this plugin of this server can make; 32 octets.
     fn tag(&self, data: &[u8]) -> Result<Vec<u8>, Error>;
     /// A new unique name of letters, digits and dots; the same for the same step run anew.

@@ -31,7 +31,8 @@ pub fn message(host: &impl Host, settings: &Settings, to: &str, subject: &str, b
     let date = jiff::fmt::rfc2822::to_string(&legal(host, host.now())).unwrap_or_default();
     let domain = settings.from.rsplit_once('@').map_or("", |(_, domain)| domain);
     let encoded = STANDARD.encode(body.replace('\n', "\r\n"));
-    let lines: Vec<&str> = (0..encoded.len()).step_by(LINE).map(|at| &encoded[at..encoded.len().min(at + LINE)]).collect();
+    let lines: Vec<&str> =
+        (0..encoded.len()).step_by(LINE).map(|at| &encoded[at..encoded.len().min(at + LINE)]).collect();
     let fields = [
         format!("From: {} <{}>", phrase(&settings.provider), settings.from),
         format!("To: <{to}>"),

@@ -150,7 +150,10 @@ impl<H: Host> Asked<'_, H> {
             return Err(refused(format!("{to} got {} codes within 24 hours: try again later", sent.len())));
         }
         if kept.codes.len() >= self.settings.codes_per_mailbox as usize {
-            return Err(refused(format!("this mailbox sent {} codes within 24 hours: try again later", kept.codes.len())));
+            return Err(refused(format!(
+                "this mailbox sent {} codes within 24 hours: try again later",
+                kept.codes.len()
+            )));
         }
         sent.push(now);
         kept.codes.push(now);

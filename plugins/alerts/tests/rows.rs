@@ -46,9 +46,13 @@ fn alr_02_confirmed_addresses_are_told_how_much_arrived_and_nothing_else() {
     server.pass(24);
     server.wake_due(false);
     let mails = server.mails();
-    assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), ["ada@example.com", "studio@example.org"]);
+    assert_eq!(
+        mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(),
+        ["ada@example.com", "studio@example.org"]
+    );
     let text = mails[0].text();
-    for words in ["2 messaggi di posta certificata", "1 ricevuta o avviso", "1 altro messaggio", ADA, "Alfa PEC S.p.A."] {
+    for words in ["2 messaggi di posta certificata", "1 ricevuta o avviso", "1 altro messaggio", ADA, "Alfa PEC S.p.A."]
+    {
         assert!(text.contains(words), "{words}: {text}");
     }
     let whole = String::from_utf8(mails[0].message.clone()).unwrap();
@@ -134,7 +138,9 @@ fn alr_04_alerts_by_mail_come_every_1_12_24_36_or_48_hours() {
     let server = server();
     assert_eq!(server.ask("list", &[("mailbox", ADA)]).unwrap()["email-hours"], 24, "where nothing was chosen");
     for wrong in ["2", "0", "-1", "24h", ""] {
-        assert!(server.ask("frequency", &[("mailbox", ADA), ("email", wrong)]).unwrap_err().contains("1, 12, 24, 36, 48"));
+        assert!(
+            server.ask("frequency", &[("mailbox", ADA), ("email", wrong)]).unwrap_err().contains("1, 12, 24, 36, 48")
+        );
     }
     assert!(server.ask("frequency", &[("mailbox", ADA)]).unwrap_err().contains("email=HOURS"));
 }

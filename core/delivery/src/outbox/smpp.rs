@@ -110,7 +110,8 @@ impl SmppTarget {
         }
         *kept = None;
         let session = timeout(self.options.timeout, self.open()).await;
-        let session = session.unwrap_or_else(|_| Err(format!("no session within {} s", self.options.timeout.as_secs())))?;
+        let session =
+            session.unwrap_or_else(|_| Err(format!("no session within {} s", self.options.timeout.as_secs())))?;
         Ok(kept.insert(Arc::new(session)).clone())
     }
 
@@ -148,7 +149,11 @@ impl SmppTarget {
                 Err(why) => return Attempt::away(why),
             };
             let code = u32::from(status);
-            let now = Said { code: Some(code), text: format!("{status:?} {message_id}").trim().to_owned(), ..Said::default() };
+            let now = Said {
+                code: Some(code),
+                text: format!("{status:?} {message_id}").trim().to_owned(),
+                ..Said::default()
+            };
             match self.meaning(status) {
                 Meaning::Done if index == 0 => said = now,
                 Meaning::Done => {}

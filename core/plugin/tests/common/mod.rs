@@ -166,12 +166,7 @@ impl Services for Server {
         target != "nowhere"
     }
 
-    fn outbox_check(
-        &self,
-        target: &str,
-        parameters: &[(String, String)],
-        _: Option<u64>,
-    ) -> Result<u64, ServiceError> {
+    fn outbox_check(&self, target: &str, parameters: &[(String, String)], _: Option<u64>) -> Result<u64, ServiceError> {
         match (target, parameters.iter().find(|(name, _)| name == "colour")) {
             ("nowhere", _) => Err(ServiceError::NotFound),
             (_, Some(_)) => Err(ServiceError::Invalid("it takes no colour".into())),

@@ -10,8 +10,8 @@ use sigillo_delivery::outbox::http::{Auth, HttpTarget, Meaning, Meanings};
 use sigillo_delivery::outbox::{Protocol, Target, TargetOptions, Targets, Web, WebAddress, egress};
 use sigillo_delivery::{HeaderName, HeaderValue, Schedule};
 
-use super::{Config, ConfigError, read_secret};
 use super::smpp::SmppConfig;
+use super::{Config, ConfigError, read_secret};
 use crate::tls;
 
 /// Seconds for a target to make progress by default: what a busy gateway needs, several times over.

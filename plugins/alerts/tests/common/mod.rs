@@ -18,10 +18,7 @@ pub const PHONE: &str = "+393330000001";
 pub const NOON: u64 = 1_780_000_000_000;
 
 pub fn settings() -> Settings {
-    Settings::parse(
-        r#"{"provider":"Alfa PEC S.p.A.","from":"avvisi@alfa.example","sms-target":"sms"}"#,
-    )
-    .unwrap()
+    Settings::parse(r#"{"provider":"Alfa PEC S.p.A.","from":"avvisi@alfa.example","sms-target":"sms"}"#).unwrap()
 }
 
 /// A message that left.

@@ -187,7 +187,8 @@ impl Shared {
         let number = self.sequence.fetch_add(1, Ordering::Relaxed) & 0x7FFF_FFFF;
         let idle = self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         if idle >= IDLE {
-            let written = timeout(self.time, self.write(Command::new(CommandStatus::EsmeRok, number, Pdu::Unbind))).await;
+            let written =
+                timeout(self.time, self.write(Command::new(CommandStatus::EsmeRok, number, Pdu::Unbind))).await;
             return Err(format!("not used: {written:?}"));
         }
         let question = self.write(Command::new(CommandStatus::EsmeRok, number, Pdu::EnquireLink));
@@ -225,13 +226,17 @@ impl Shared {
             CommandId::SubmitSmResp | CommandId::BindTransceiverResp | CommandId::GenericNack => {
                 let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
                 let message_id = match pdu {
-                    Some(Pdu::SubmitSmResp(response)) => super::super::words(response.message_id().to_string().as_bytes()),
+                    Some(Pdu::SubmitSmResp(response)) => {
+                        super::super::words(response.message_id().to_string().as_bytes())
+                    }
                     _ => String::new(),
                 };
                 // Success without a message is none: §4.4.2 wants its id, and a nack is never a success.
                 let status = match (id, status) {
                     (CommandId::GenericNack, CommandStatus::EsmeRok) => CommandStatus::EsmeRunknownerr,
-                    (CommandId::SubmitSmResp, CommandStatus::EsmeRok) if pdu.is_none() => CommandStatus::EsmeRunknownerr,
+                    (CommandId::SubmitSmResp, CommandStatus::EsmeRok) if pdu.is_none() => {
+                        CommandStatus::EsmeRunknownerr
+                    }
                     (_, status) => status,
                 };
                 if let Some(waiting) = waiting {

@@ -106,8 +106,19 @@ mod tests {
     #[test]
     fn the_alphabet_has_each_letter_at_its_place() {
         assert_eq!(BASIC.chars().count(), 128);
-        for (letter, code) in [('@', 0), ('à', 0x7F), ('è', 4), ('ù', 6), ('ì', 7), ('ò', 8), ('é', 5), ('A', 0x41), ('§', 0x5F), (' ', 0x20), ('z', 0x7A)]
-        {
+        for (letter, code) in [
+            ('@', 0),
+            ('à', 0x7F),
+            ('è', 4),
+            ('ù', 6),
+            ('ì', 7),
+            ('ò', 8),
+            ('é', 5),
+            ('A', 0x41),
+            ('§', 0x5F),
+            (' ', 0x20),
+            ('z', 0x7A),
+        ] {
             assert_eq!(in_gsm(letter), Some(vec![code]), "{letter}");
         }
         assert_eq!(in_gsm('€'), Some(vec![0x1B, 0x65]));
