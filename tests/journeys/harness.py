@@ -421,6 +421,17 @@ def python_with_libraries():
     return VENV / "bin/python"
 
 
+def python_with(libraries, modules):
+    """A Python with these libraries (`NAME==VERSION`) that can import these modules: one of its own, by pip, once."""
+    interpreter = VENV / "bin/python"
+    words = [interpreter, "-c", f"import {modules}"]
+    if interpreter.exists() and subprocess.run(words, capture_output=True).returncode == 0:
+        return interpreter
+    run(sys.executable, "-m", "venv", VENV)
+    run(VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *libraries)
+    return interpreter
+
+
 def valid_daticert(xml, folder):
     """The certification data against the published grammar."""
     path = Path(folder) / f"daticert-{os.getpid()}.xml"

@@ -32,6 +32,7 @@ pub const JOURNEYS: &[Need] = &[
     ("spamd", "spamd"),
     ("slapd", "slapd"),
     ("/usr/sbin/bearerbox", "kannel"),
+    ("dnsmasq", "dnsmasq-base"),
     ("ldapmodify", "ldap-utils"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
     ("/usr/lib/python3/dist-packages/asn1crypto", "python3-asn1crypto"),

@@ -1,0 +1,163 @@
+//! The `reception` stage: what comes to this plugin's addresses. Reports about copies are counted and end here; nothing is
+//! ever passed on, least of all to whoever sent the message that was copied.
+
+use crate::host::{Error, Event, Host, Message};
+use crate::mime::ascii_line;
+use crate::notice;
+use crate::record::Record;
+use crate::return_address::{self, Reading};
+use crate::settings::Settings;
+
+/// Recipients of one report that are looked at.
+const GROUPS_MAX: usize = 100;
+/// Octets of a stranger's words that are kept.
+const WORDS_MAX: usize = 160;
+
+/// What came, and from whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// The sender on the envelope.
+    pub reverse_path: String,
+    /// Recipients on the envelope.
+    pub recipients: Vec<String>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not for this plugin.
+    Continue,
+    /// Taken, and gone.
+    Discard(String),
+    /// Refused for good: code of RFC 3463, words.
+    Reject(&'static str, &'static str),
+}
+
+/// What a report says of the copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It did not arrive, for this reason.
+    Failed(String),
+    /// It did not arrive because of itself, not of the address (too large).
+    TooLarge(String),
+    /// Anything else: it is late, it arrived, nobody is there today.
+    Nothing,
+}
+
+/// Takes a message for the plugin's addresses.
+pub fn run(host: &impl Host, message: &impl Message, settings: &Settings, arrived: &Arrived) -> Result<Verdict, Error> {
+    // The server brings them one by one; a message that is also for somebody else would be lost to him.
+    let [to] = arrived.recipients.as_slice() else { return Ok(Verdict::Continue) };
+    if to.eq_ignore_ascii_case(&settings.address) {
+        return Ok(match arrived.reverse_path.is_empty() {
+            true => Verdict::Discard("an automatic message to the address that copies are from".into()),
+            false => Verdict::Reject(
+                "5.7.1",
+                "This address only sends copies without legal value. Answer from the certified mailbox, to the sender there",
+            ),
+        });
+    }
+    let handle = match return_address::read(host, settings, to)? {
+        Reading::Other => return Ok(Verdict::Continue),
+        Reading::Refused => return Ok(Verdict::Reject("5.1.1", "No such address, or its time is over")),
+        Reading::Ours(handle) => handle,
+    };
+    if !arrived.reverse_path.is_empty() {
+        let automatic =
+            message.header_text("Auto-Submitted").is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
+        return Ok(match automatic {
+            true => Verdict::Discard("an automatic answer to a copy".into()),
+            false => Verdict::Reject("5.7.1", "This address takes reports about copies only"),
+        });
+    }
+    let Some(mut record) = Record::read(host, &handle)? else {
+        return Ok(Verdict::Discard("a report about a forward of which nothing is known any more".into()));
+    };
+    match said(message) {
+        Said::Nothing => Ok(Verdict::Discard(format!("a message about a copy for {}, which is no failure", record.to))),
+        Said::TooLarge(words) => {
+            append(host, message, &record, "forward-failed", &words, Vec::new())?;
+            Ok(Verdict::Discard(format!("a copy was too large for {}", record.to)))
+        }
+        Said::Failed(words) => {
+            let suspended = record.fail(settings, host.now(), &words);
+            append(host, message, &record, "forward-failed", &words, Vec::new())?;
+            if suspended {
+                let notice = notice::suspended(host, settings, &record)?;
+                let why = record.suspended.clone().unwrap_or_default().why;
+                append(host, message, &record, "forward-suspended", &why, vec![notice])?;
+            }
+            record.write(host, &handle)?;
+            Ok(Verdict::Discard(format!("a report of failure about a copy for {}", record.to)))
+        }
+    }
+}
+
+/// Reads a report (RFC 3464 §2), or the field by which Exim says the same. What is neither says nothing: an automatic
+/// answer is no failure.
+pub fn said(message: &impl Message) -> Said {
+    let parts = message.parts().unwrap_or_default();
+    let status = parts.iter().position(|part| {
+        matches!(part.media_type.as_str(), "message/delivery-status" | "message/global-delivery-status")
+    });
+    let Some(status) = status else {
+        return match message.header_text("X-Failed-Recipients") {
+            Some(_) => Said::Failed("no code".into()),
+            None => Said::Nothing,
+        };
+    };
+    let Ok(body) = message.decoded(status as u32) else { return Said::Nothing };
+    let text = String::from_utf8_lossy(&body).replace("\r\n", "\n");
+    // The first group is of the report, the others of one recipient each (RFC 3464 §2.1).
+    let groups = text.split("\n\n").skip(1).take(GROUPS_MAX);
+    let mut found = Said::Nothing;
+    for group in groups {
+        let field = |name: &str| field(group, name);
+        if !field("Action").is_some_and(|action| action.eq_ignore_ascii_case("failed")) {
+            continue;
+        }
+        let code = field("Status").unwrap_or_default();
+        let code: String = code.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        let diagnostic = field("Diagnostic-Code").unwrap_or_default();
+        let words = ascii_line(format!("{code} {diagnostic}").trim(), WORDS_MAX);
+        // RFC 3463 §3.3 and §3.4: the mailbox, or its system, takes no messages of this size.
+        found = match code.as_str() {
+            "5.2.3" | "5.3.4" => Said::TooLarge(words),
+            _ => return Said::Failed(words),
+        };
+    }
+    found
+}
+
+/// The value of a field of a group, unfolded.
+fn field(group: &str, name: &str) -> Option<String> {
+    let mut lines = group
+        .split('\n')
+        .skip_while(|line| !line.split_once(':').is_some_and(|(found, _)| found.trim().eq_ignore_ascii_case(name)));
+    let mut value = lines.next()?.split_once(':')?.1.trim().to_owned();
+    for line in lines.take_while(|line| line.starts_with([' ', '\t'])) {
+        value.push(' ');
+        value.push_str(line.trim());
+    }
+    Some(value)
+}
+
+fn append(
+    host: &impl Host,
+    message: &impl Message,
+    record: &Record,
+    kind: &'static str,
+    reason: &str,
+    related: Vec<String>,
+) -> Result<(), Error> {
+    let header = |name: &str| message.header_text(name).unwrap_or_default();
+    host.append(&Event {
+        kind,
+        message_id: header("Message-ID").trim().trim_matches(['<', '>']).to_owned(),
+        sender: String::new(),
+        recipients: vec![record.to.clone()],
+        subject: header("Subject"),
+        related,
+        details: vec![("mailbox", record.mailbox.clone()), ("reason", reason.to_owned())],
+    })
+}
