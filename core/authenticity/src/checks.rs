@@ -17,7 +17,7 @@ use sigillo_mail::{ReversePath, Source};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{ATTEMPTS, CACHE, LARGE, LARGE_AT_ONCE, NoResolver, Options, QUESTION, SIGNATURES_MAX};
+use crate::{ATTEMPTS, CACHE, MEMORY, NoResolver, Options, PAGE, QUESTION, SIGNATURES_MAX};
 
 /// What there is to know about a message that another server brings.
 pub struct Question {
@@ -96,7 +96,7 @@ impl Findings {
 pub struct Checker {
     authenticator: Arc<MessageAuthenticator>,
     options: Options,
-    large: Arc<Semaphore>,
+    room: Arc<Semaphore>,
 }
 
 impl Checker {
@@ -120,7 +120,7 @@ impl Checker {
         set.use_hosts_file = ResolveHosts::Never;
         let resolver = builder.build().map_err(|error| NoResolver(error.to_string()))?;
         let authenticator = Arc::new(MessageAuthenticator(resolver));
-        Ok(Checker { authenticator, options, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+        Ok(Checker { authenticator, options, room: Arc::new(Semaphore::new((MEMORY / PAGE) as usize)) })
     }
 
     /// The name under which results are said.
@@ -135,15 +135,13 @@ impl Checker {
         let deadline = Instant::now() + self.options.timeout;
         let (authenticator, options) = (self.authenticator.clone(), self.options.clone());
         let whole = question.content.len() <= options.message_size;
-        let _place = if whole && question.content.len() > LARGE {
-            match timeout_at(deadline, self.large.clone().acquire_owned()).await {
-                Ok(Ok(place)) => Some(place),
-                _ => return Findings::unknown(&options.authserv_id, "no time"),
-            }
-        } else {
-            None
-        };
         let length = if whole { question.content.len() } else { question.header_size };
+        // A message larger than all there is has it for itself.
+        let pages = length.min(MEMORY) / PAGE + 1;
+        let room = self.room.clone().acquire_many_owned(pages.min(MEMORY / PAGE) as u32);
+        let Ok(Ok(_room)) = timeout_at(deadline, room).await else {
+            return Findings::unknown(&options.authserv_id, "no room in time");
+        };
         let bytes = match read(&question, length).await {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -422,6 +420,17 @@ mod tests {
         assert!(found.results.contains("dkim=policy"), "{}", found.results);
         let plain = "From: a@b.example\r\n\r\nlong long body\r\n";
         assert_eq!(checker(10).check(question(plain, "")).await.dkim, "none");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_finds_no_room_is_not_waited_for() {
+        let checker = checker(10_000);
+        let all = checker.room.clone().acquire_many_owned((MEMORY / PAGE) as u32).await.unwrap();
+        let found = checker.check(question(SIGNED, "bruno@beta.example")).await;
+        assert_eq!((found.spf, found.dkim), ("temperror", "temperror"));
+        assert!(found.results.contains("no room"), "{}", found.results);
+        drop(all);
+        assert!(!checker.check(question(SIGNED, "bruno@beta.example")).await.results.contains("no room"));
     }
 
     #[tokio::test]

@@ -17,10 +17,10 @@ pub use checks::{Checker, Findings, Question};
 
 /// Signatures of one message that are looked at; of a message with more, those that stand first (attack P21).
 pub const SIGNATURES_MAX: usize = 10;
-/// Messages above this many octets wait for a place, so that memory stays bounded whatever is sent at once.
-const LARGE: u64 = 1024 * 1024;
-/// Places for large messages.
-const LARGE_AT_ONCE: usize = 2;
+/// Octets of messages in memory at once; others wait for room, so that memory stays bounded whatever is sent at once.
+const MEMORY: u64 = 64 * 1024 * 1024;
+/// Octets that memory is counted by.
+const PAGE: u64 = 1024;
 /// Time for one question to one resolver. RFC 7208 §4.6.4 wants at least 20 seconds for all of SPF; a session cannot
 /// wait so long, and what is not known then is a temporary error.
 const QUESTION: Duration = Duration::from_secs(2);
