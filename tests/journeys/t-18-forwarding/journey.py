@@ -50,7 +50,7 @@ class Resolver:
         self.port, self.records, self.process = port, records, None
 
     def start(self):
-        words = [f"--txt-record={name}," + ",".join(f'"{piece}"' for piece in pieces(text)) for name, text in self.records]
+        words = [f"--txt-record={name}," + ",".join(pieces(text)) for name, text in self.records]
         command = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", f"--port={self.port}", "--listen-address=127.0.0.1"]
         command += ["--bind-interfaces", "--no-resolv", "--no-hosts", "--local=/example/", "--user=root", "--pid-file="]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -154,17 +154,22 @@ def choose(provider, value):
     provider.command("mailbox", "set", provider.mailbox, "forward-to", value, "--as", "user")
 
 
+def refused(provider, value, what):
+    words = [harness.SIGILLO, "--config", provider.config, "mailbox", "set", provider.mailbox, "forward-to", value, "--as", "user"]
+    harness.check(subprocess.run(words, capture_output=True).returncode != 0, what)
+
+
 def copies_are_what_was_received(pair, destination):
-    refused = subprocess.run(
-        [harness.SIGILLO, "--config", pair.beta.config, "mailbox", "set", pair.beta.mailbox, "forward-to", "a@b.it,c@d.it,e@f.it"],
-        capture_output=True,
-    )
-    harness.check(refused.returncode != 0, "a third address is refused (FWD-02)")
+    allow = lambda word: pair.beta.command("mailbox", "set", pair.beta.mailbox, "forwarding", word)
+    refused(pair.beta, "bruno@mail.example", "without the administrator's leave the user cannot choose (ADM-10)")
+    allow("allowed")
+    refused(pair.beta, "a@b.it,c@d.it,e@f.it", "a third address is refused (FWD-02)")
     choose(pair.beta, "bruno@mail.example, carla@mail.example")
-    sent = certified(pair, "Primo")
-    harness.equal(destination.taken(), [], "without the administrator's leave nothing is forwarded (ADM-10)")
-    pair.beta.command("mailbox", "set", pair.beta.mailbox, "forwarding", "allowed")
-    sent = certified(pair, "Fattura n. 7: perché no")
+    allow("denied")
+    certified(pair, "Primo")
+    harness.equal(destination.taken(), [], "nor is anything forwarded when the leave is taken back")
+    allow("allowed")
+    sent = certified(pair, "Fattura n. 7")
     copies = harness.wait_for(lambda: len(destination.taken()) == 2 and destination.taken(), "two copies")
     harness.equal(sorted(facts["to"][0] for facts, _ in copies), ["bruno@mail.example", "carla@mail.example"], "one for each address (FWD-01, FWD-04)")
     envelope = envelope_of(pair, sent)
@@ -232,6 +237,8 @@ def reports_end_here(pair, destination, copies):
         harness.equal(code(session.rcpt(address)), 250, "an address of the plugin")
         harness.equal(code(session.rcpt(f"carla@{ORDINARY}")), 451, "and a mailbox need transactions of their own")
         harness.equal(code(session.rcpt("bruno@mail.example")), 550, "nothing is relayed to others")
+        session.rset()
+        session.mail("")
         harness.equal(code(session.rcpt(f"nobody@{FORWARDS}")), 550, "and only these addresses are there")
         session.rset()
 
@@ -272,12 +279,13 @@ def suspended_and_resumed(pair, destination):
     forward = next(f for f in status(pair.beta) if f["to"] == "gone@mail.example")
     harness.equal((forward["failures"], forward["suspended"]["word"], forward["sent"]), (3, "failures", 3), "three failures suspend the forward, and the fourth message is not copied")
     bruno = pair.beta.inbox()
-    notices = [bruno.fetch(uid) for uid, header in bruno.headers().items() if "Inoltro sospeso" in str(header["Subject"])]
+    subjects = {uid: str(header["Subject"]) for uid, header in bruno.headers().items()}
+    notices = [bruno.fetch(uid) for uid, subject in subjects.items() if "Inoltro sospeso" in subject]
     bruno.close()
     harness.equal(len(notices), 1, "the user is told once, in the mailbox")
     text = parsed(notices[0]).get_content()
     harness.check("gone@mail.example" in text and "5.1.1" in text and "sospeso" in text, "with the address and the reason")
-    harness.check(not events(pair.alfa, "anomaly"), "and nothing of it is an anomaly")
+    harness.check(not any("ANOMALIA" in subject for subject in subjects.values()), "and nothing of it is an anomaly")
     answer = json.loads(pair.beta.command("forwarding", "resume", f"mailbox={pair.beta.mailbox}", "--json"))
     harness.equal(answer["resumed"], ["gone@mail.example"], "an operator lets it go on")
     harness.equal([f["suspended"] for f in status(pair.beta) if f["to"] == "gone@mail.example"], [None], "and it does")
@@ -294,7 +302,7 @@ def circles_end(pair, destination):
     before = len(destination.taken())
     certified(pair, "Round and round")
     loops = lambda: len(events(pair.alfa, "forward-loop")) + len(events(pair.beta, "forward-loop"))
-    harness.wait_for(lambda: loops() >= 1, "the circle to be noticed")
+    harness.wait_for(lambda: loops() >= 3, "the circle to be noticed")
     quiet = lambda: settled(pair.alfa) and settled(pair.beta)
     harness.wait_for(quiet, "both queues to be empty")
     count = len(destination.taken())
@@ -324,7 +332,7 @@ def senders_are_checked(pair, resolver, signed):
     harness.check(content.index(b"Authentication-Results") < content.index(b"Received:"), "above the trace of this server")
     pair.beta.relay(signed(make("x@signed.example", "signed")), "bounce@elsewhere.example", [to])
     found, _ = results(pair, "signed")
-    harness.check("dkim=pass" in found[0] and "header.d=signed.example" in found[0] and "dmarc=pass" in found[0], f"a signature by dkimpy passes, and DMARC by it: {found[0]}")
+    harness.check("dkim=pass" in found[0] and "signed.example" in found[0] and "dmarc=pass" in found[0], f"a signature by dkimpy passes, and DMARC by it: {found[0]}")
     pair.beta.relay(signed(make("x@signed.example", "altered")).replace(b"Buongiorno", b"Buonasera!"), "x@bad.example", [to])
     found, _ = results(pair, "altered")
     harness.check("spf=fail" in found[0] and "dkim=pass" not in found[0] and "dmarc=fail" in found[0] and "policy.dmarc=reject" in found[0], f"one word altered: {found[0]}")
