@@ -42,7 +42,11 @@ fn wrapped(message: &Mail, how: u8) -> Mail {
             inside.split("\r\n\r\n").next().unwrap()
         )),
         // Folded anew.
-        _ => Mail::of(&inside.replacen("; day=", ";\n\tday=", 1).replacen(&format!("{FIELD}:"), &format!("{}:\n ", FIELD.to_uppercase()), 1)),
+        _ => Mail::of(&inside.replacen("; day=", ";\n\tday=", 1).replacen(
+            &format!("{FIELD}:"),
+            &format!("{}:\n ", FIELD.to_uppercase()),
+            1,
+        )),
     }
 }
 
@@ -102,16 +106,28 @@ fn a_token_that_somebody_else_made_stops_nothing() {
     let foreign = loops::token(&other, MAILBOX, 99).unwrap();
     let real = loops::token(&server, "other@pec.beta.example", 1).unwrap();
     let raised = real.replacen("hops=1", "hops=99", 1);
-    for token in [foreign.as_str(), &raised, "hops=99; day=1; id=x; tag=; box=", "hops=; day=; id=; tag=0; box=0", "\u{0}", "hops=1"] {
+    for token in [
+        foreign.as_str(),
+        &raised,
+        "hops=99; day=1; id=x; tag=; box=",
+        "hops=; day=; id=; tag=0; box=0",
+        "\u{0}",
+        "hops=1",
+    ] {
         let message = Mail::of(&format!("{FIELD}: {token}\nSubject: x\n\n{FIELD}: {token}\n"));
         assert!(next(&server, MAILBOX, &message, "a@b.example", "").is_some(), "{token}");
     }
     let old = loops::token(&server, MAILBOX, 1).unwrap();
     server.now.set(world::NOON + 22 * world::DAY);
-    assert!(next(&server, MAILBOX, &Mail::of(&format!("{FIELD}: {old}\nSubject: x\n\nx\n")), "a@b.example", "").is_some(), "an old one");
+    assert!(
+        next(&server, MAILBOX, &Mail::of(&format!("{FIELD}: {old}\nSubject: x\n\nx\n")), "a@b.example", "").is_some(),
+        "an old one"
+    );
     // A real one in the body is no field.
     let mine = loops::token(&server, MAILBOX, 1).unwrap();
-    assert!(next(&server, MAILBOX, &Mail::of(&format!("Subject: x\n\n{FIELD}: {mine}\n")), "a@b.example", "").is_some());
+    assert!(
+        next(&server, MAILBOX, &Mail::of(&format!("Subject: x\n\n{FIELD}: {mine}\n")), "a@b.example", "").is_some()
+    );
 }
 
 #[test]

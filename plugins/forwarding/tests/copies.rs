@@ -41,9 +41,14 @@ fn fwd_01_everything_received_goes_to_the_address_that_was_chosen() {
     assert!(copy.reverse_path.split('@').next().unwrap().len() <= 64, "RFC 5321 §4.5.3.1.1");
     assert_eq!(server.kinds(), ["forwarded"]);
     let event = server.events.borrow()[0].clone();
-    assert_eq!((event.message_id.as_str(), event.recipients[0].as_str()), ("envelope@alfa.example", "bruno@mail.example"));
+    assert_eq!(
+        (event.message_id.as_str(), event.recipients[0].as_str()),
+        ("envelope@alfa.example", "bruno@mail.example")
+    );
     // Receipts and ordinary mail are received traffic too; so is what has no sender.
-    for (from, message) in [("", "From: a@b.example\nX-Ricevuta: accettazione\n\nx\n"), ("a@b.example", "\nno header at all\n")] {
+    for (from, message) in
+        [("", "From: a@b.example\nX-Ricevuta: accettazione\n\nx\n"), ("a@b.example", "\nno header at all\n")]
+    {
         let filed = Filed { reverse_path: from.into(), ..filed() };
         forward::run(&server, &Mail::of(message), &settings(""), &filed).unwrap();
     }
@@ -69,7 +74,9 @@ fn fwd_02_two_addresses_and_no_third() {
     let recipients: Vec<_> = sent.iter().map(|letter| letter.recipient.as_str()).collect();
     assert_eq!(recipients, ["a@one.example", "b@two.example"]);
     assert_ne!(sent[0].reverse_path, sent[1].reverse_path);
-    assert!(server.warnings.borrow().iter().any(|line| line.contains("c@three.example") && line.contains("2 addresses")));
+    assert!(
+        server.warnings.borrow().iter().any(|line| line.contains("c@three.example") && line.contains("2 addresses"))
+    );
 }
 
 #[test]
@@ -144,8 +151,18 @@ fn a_message_of_any_kind_makes_a_sound_copy() {
         for line in head.split("\r\n").filter(|line| !line.starts_with(' ')) {
             let name = line.split(':').next().unwrap();
             assert!(
-                ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Sigillo-Forward", "MIME-Version", "Content-Type"]
-                    .contains(&name),
+                [
+                    "From",
+                    "To",
+                    "Subject",
+                    "Date",
+                    "Message-ID",
+                    "Auto-Submitted",
+                    "X-Sigillo-Forward",
+                    "MIME-Version",
+                    "Content-Type"
+                ]
+                .contains(&name),
                 "{line}"
             );
         }
@@ -176,7 +193,10 @@ fn too_many_copies_in_a_day_suspend_the_forward_and_tell_the_user_once() {
     assert_eq!(sent[3].reverse_path, "", "nobody reports about a notice");
     let notice = bytes(&sent[3], b"");
     let notice = MessageParser::new().parse(&notice).unwrap().body_text(0).unwrap().into_owned();
-    assert!(notice.contains("sospeso") && notice.contains("suspended") && notice.contains("bruno@mail.example"), "{notice}");
+    assert!(
+        notice.contains("sospeso") && notice.contains("suspended") && notice.contains("bruno@mail.example"),
+        "{notice}"
+    );
     assert_eq!(server.kinds(), ["forwarded", "forwarded", "forwarded", "forward-suspended"]);
     drop(sent);
     server.now.set(NOON + DAY);

@@ -65,13 +65,21 @@ fn what_is_no_failure_of_the_address_is_not_counted() {
         (dsn("failed", "5.2.3"), ""),
         (Mail::of("Subject: I am on holiday\nAuto-Submitted: auto-replied\n\nBack in August\n"), ""),
         (Mail::of("Subject: I am on holiday\nAuto-Submitted: auto-replied\n\nBack in August\n"), TO),
-        (Mail::of("Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n--b\n\nread\n--b--\n"), ""),
+        (
+            Mail::of(
+                "Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n--b\n\nread\n--b--\n",
+            ),
+            "",
+        ),
         (Mail::of("\n"), ""),
     ] {
         assert!(matches!(arrive(&server, &message, from, &address), Verdict::Discard(_)));
     }
     assert_eq!(record(&server).failures, Vec::<u64>::new());
-    assert!(matches!(arrive(&server, &Mail::of("X-Failed-Recipients: a@b\n\nExim says no\n"), "", &address), Verdict::Discard(_)));
+    assert!(matches!(
+        arrive(&server, &Mail::of("X-Failed-Recipients: a@b\n\nExim says no\n"), "", &address),
+        Verdict::Discard(_)
+    ));
     assert_eq!(record(&server).failures.len(), 1);
 }
 
@@ -79,7 +87,9 @@ fn what_is_no_failure_of_the_address_is_not_counted() {
 fn people_who_write_to_these_addresses_are_told_so() {
     let (server, address) = one_copy();
     for to in [address.as_str(), "inoltro@fwd.beta.example", "Inoltro@FWD.beta.example"] {
-        let Verdict::Reject(code, words) = arrive(&server, &Mail::of("Subject: hello\n\nx\n"), TO, to) else { panic!("{to}") };
+        let Verdict::Reject(code, words) = arrive(&server, &Mail::of("Subject: hello\n\nx\n"), TO, to) else {
+            panic!("{to}")
+        };
         assert_eq!(code, "5.7.1");
         assert!(words.is_ascii() && words.len() < 400);
     }
@@ -137,11 +147,13 @@ fn an_operator_sees_and_resumes() {
     for _ in 0..5 {
         arrive(&server, &dsn("failed", "5.1.1"), "", &address);
     }
-    let status: serde_json::Value = serde_json::from_str(&operations::status(&server, Some(MAILBOX), None).unwrap()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&operations::status(&server, Some(MAILBOX), None).unwrap()).unwrap();
     assert_eq!(status["forwards"][0]["to"], TO);
     assert_eq!(status["forwards"][0]["suspended"]["word"], "failures");
     assert_eq!((&status["more"], status.get("continue")), (&false.into(), None));
-    let none: serde_json::Value = serde_json::from_str(&operations::status(&server, Some("x@y.example"), None).unwrap()).unwrap();
+    let none: serde_json::Value =
+        serde_json::from_str(&operations::status(&server, Some("x@y.example"), None).unwrap()).unwrap();
     assert_eq!(none["forwards"], serde_json::json!([]));
 
     let resume = |to| -> serde_json::Value {
@@ -193,7 +205,10 @@ fn an_address_counts_for_its_time_and_no_longer() {
     assert_eq!(read(NOON - DAY), ours, "a clock that was ahead");
     assert_eq!(read(NOON + 22 * DAY), Reading::Refused);
     assert_eq!(read(NOON + 500 * DAY), Reading::Refused);
-    assert_eq!(arrive(&server, &dsn("failed", "5.1.1"), "", &address), Verdict::Reject("5.1.1", "No such address, or its time is over"));
+    assert_eq!(
+        arrive(&server, &dsn("failed", "5.1.1"), "", &address),
+        Verdict::Reject("5.1.1", "No such address, or its time is over")
+    );
     assert_eq!(record(&server).failures.len(), 0);
 }
 

@@ -185,7 +185,13 @@ impl Message for Mail {
     fn decoded(&self, part: u32) -> Result<Vec<u8>, Error> {
         let part = self.parts().unwrap()[part as usize].clone();
         let body = &self.0[part.body_offset as usize..(part.body_offset + part.body_length) as usize];
-        let message = [b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: ", part.transfer_encoding.as_bytes(), b"\r\n\r\n", body].concat();
+        let message = [
+            b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: ",
+            part.transfer_encoding.as_bytes(),
+            b"\r\n\r\n",
+            body,
+        ]
+        .concat();
         let parsed = mail_parser::MessageParser::new().parse(&message).unwrap();
         Ok(parsed.parts[0].contents().to_vec())
     }
