@@ -180,18 +180,24 @@ struct Checks {
 const LATE: &str = "(no answer in time)";
 
 impl Checks {
+    /// Of the reverse-path, or of the greeting where that is null (RFC 7208 §2.4).
+    async fn spf(&self, from: &str, domain: &str) -> SpfOutput {
+        let Question { peer, hello, reverse_path, .. } = &self.question;
+        let id = self.options.authserv_id.as_str();
+        let asked = match reverse_path {
+            ReversePath::Null => SpfParameters::verify_ehlo(*peer, hello, id),
+            ReversePath::Mailbox(_) => SpfParameters::verify_mail_from(*peer, hello, id, from),
+        };
+        let late = |_| SpfOutput::new(domain.to_owned()).with_result(SpfResult::TempError);
+        timeout_at(self.deadline, self.authenticator.verify_spf(asked)).await.unwrap_or_else(late)
+    }
+
     async fn run(self, bytes: &[u8]) -> Findings {
         let Question { peer, hello, reverse_path, .. } = &self.question;
         let from = reverse_path.to_string();
         let id = self.options.authserv_id.as_str();
-        let spf = match reverse_path {
-            ReversePath::Null => SpfParameters::verify_ehlo(*peer, hello, id),
-            ReversePath::Mailbox(_) => SpfParameters::verify_mail_from(*peer, hello, id, &from),
-        };
         let spf_domain = reverse_path.mailbox().map_or(hello.as_str(), |mailbox| mailbox.domain().as_str());
-        let late = || SpfOutput::new(spf_domain.to_owned()).with_result(SpfResult::TempError);
-        let spf =
-            async { timeout_at(self.deadline, self.authenticator.verify_spf(spf)).await.unwrap_or_else(|_| late()) };
+        let spf = self.spf(&from, spf_domain);
         let mut message = AuthenticatedMessage::parse(bytes);
         if let Some(message) = &mut message {
             message.dkim_headers.truncate(SIGNATURES_MAX);
@@ -214,7 +220,10 @@ impl Checks {
             }
         };
         let (spf, dkim, arc) = tokio::join!(spf, dkim, arc);
-        let signed = message.dkim_headers.len() + usize::from(message.has_dkim_errors);
+        // Signatures of a message that is too large are there and not looked at: DMARC cannot fail for that.
+        let unchecked = !self.whole && (!message.dkim_headers.is_empty() || message.has_dkim_errors);
+        let known = if unchecked { None } else { dkim.as_deref() };
+        let dmarc = self.dmarc(&message, &spf, known, spf_domain).await;
         let mut results = AuthenticationResults::new(id);
         results = match reverse_path {
             ReversePath::Null => results.with_spf_ehlo_result(&spf, *peer, hello),
@@ -222,35 +231,31 @@ impl Checks {
         };
         let author = message.from.first().cloned().unwrap_or_default();
         results = results.with_dkim_results(dkim.as_deref().unwrap_or_default(), &author);
-        let dmarc = self.dmarc(&message, &spf, dkim.as_deref(), spf_domain).await;
         if let Some(dmarc) = dmarc.as_ref().filter(|dmarc| !dmarc.domain().is_empty()) {
             results = results.with_dmarc_result(dmarc);
         }
-        let chain = arc.as_ref().map_or("temperror", |arc| chain_word(arc.result()));
+        let chain = match &arc {
+            Some(arc) => chain_word(arc.result()),
+            None => if self.whole { "temperror" } else { "none" },
+        };
         if let Some(arc) = arc.as_ref().filter(|_| chain != "none") {
             results = results.with_arc_result(arc, *peer);
         }
         let mut text = results.to_string();
-        let mut add = |what: String| text.push_str(&format!("; {what}"));
-        match &dkim {
-            None => add(format!("dkim=temperror {LATE}")),
-            Some(_) if !self.whole && signed > 0 => add("dkim=policy (the message is too large to be checked)".into()),
-            Some(outputs) if outputs.is_empty() => add("dkim=none".into()),
-            Some(_) => {}
-        }
-        if dmarc.is_none() {
-            add(format!("dmarc=temperror {LATE}"));
-        }
-        let chain = match (&arc, self.whole) {
-            (None, true) => {
-                add(format!("arc=temperror {LATE}"));
-                chain
+        for (missing, words) in [
+            (dkim.is_none(), format!("dkim=temperror {LATE}")),
+            (unchecked, "dkim=policy (the message is too large to be checked)".to_owned()),
+            (!unchecked && dkim.as_ref().is_some_and(Vec::is_empty), "dkim=none".to_owned()),
+            (dmarc.is_none(), format!("dmarc=temperror {}", if unchecked { "(signatures were not checked)" } else { LATE })),
+            (arc.is_none() && self.whole, format!("arc=temperror {LATE}")),
+        ] {
+            if missing {
+                text.push_str("; ");
+                text.push_str(&words);
             }
-            (None, false) => "none",
-            _ => chain,
-        };
-        let unchecked: &[&'static str] = if !self.whole && signed > 0 { &["policy"] } else { &[] };
-        self.findings(&spf, unchecked, dkim.as_deref(), dmarc.as_ref(), chain, text)
+        }
+        let policy: &[&'static str] = if unchecked { &["policy"] } else { &[] };
+        self.findings(&spf, policy, dkim.as_deref(), dmarc.as_ref(), chain, text)
     }
 
     /// None: not known in time. A pass by SPF alone needs no signature.
@@ -416,7 +421,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_is_too_large_is_not_read_and_says_so() {
         let found = checker(10).check(question(SIGNED, "bruno@beta.example")).await;
-        assert_eq!(found.dkim, "policy");
+        assert_eq!((found.dkim, found.dmarc), ("policy", "temperror"), "what was not looked at has not failed");
         assert!(found.results.contains("dkim=policy"), "{}", found.results);
         let plain = "From: a@b.example\r\n\r\nlong long body\r\n";
         assert_eq!(checker(10).check(question(plain, "")).await.dkim, "none");

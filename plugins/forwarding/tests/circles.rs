@@ -75,8 +75,7 @@ fn two_providers_that_forward_to_each_other_end_after_one_round() {
     two.choose("x@two.example", "allowed", "y@one.example");
     let mut message = Mail::of(ORIGINAL);
     let mut rounds = 0;
-    loop {
-        let Some(copy) = next(&one, MAILBOX, &message, "ada@pec.alfa.example", "") else { break };
+    while let Some(copy) = next(&one, MAILBOX, &message, "ada@pec.alfa.example", "") {
         let Some(back) = next(&two, "x@two.example", &wrapped(&copy, 2), "z@x.example", "") else { break };
         message = wrapped(&back, 2);
         rounds += 1;
