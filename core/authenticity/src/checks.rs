@@ -236,7 +236,13 @@ impl Checks {
         }
         let chain = match &arc {
             Some(arc) => chain_word(arc.result()),
-            None => if self.whole { "temperror" } else { "none" },
+            None => {
+                if self.whole {
+                    "temperror"
+                } else {
+                    "none"
+                }
+            }
         };
         if let Some(arc) = arc.as_ref().filter(|_| chain != "none") {
             results = results.with_arc_result(arc, *peer);
@@ -246,7 +252,10 @@ impl Checks {
             (dkim.is_none(), format!("dkim=temperror {LATE}")),
             (unchecked, "dkim=policy (the message is too large to be checked)".to_owned()),
             (!unchecked && dkim.as_ref().is_some_and(Vec::is_empty), "dkim=none".to_owned()),
-            (dmarc.is_none(), format!("dmarc=temperror {}", if unchecked { "(signatures were not checked)" } else { LATE })),
+            (
+                dmarc.is_none(),
+                format!("dmarc=temperror {}", if unchecked { "(signatures were not checked)" } else { LATE }),
+            ),
             (arc.is_none() && self.whole, format!("arc=temperror {LATE}")),
         ] {
             if missing {
