@@ -72,14 +72,15 @@ impl stage::delivery::Guest for Archive {
         if delivery.status() != "present" {
             return Ok(wit::types::Verdict::Continue); // it will not be filed
         }
-        let (id, reverse_path) = (delivery.id(), delivery.reverse_path());
-        keep(delivery.message(), &delivery.recipient().to_ascii_lowercase(), Direction::Received, &id, &reverse_path)
+        let (recipient, reverse_path) = (delivery.recipient(), delivery.reverse_path());
+        let key = format!("{}/{recipient}", delivery.id());
+        keep(delivery.message(), &recipient.to_ascii_lowercase(), Direction::Received, &key, &reverse_path)
     }
 }
 
-fn keep(message: Message, mailbox: &str, direction: Direction, id: &str, reverse_path: &str) -> Outcome {
+fn keep(message: Message, mailbox: &str, direction: Direction, key: &str, reverse_path: &str) -> Outcome {
     let settings = settings()?;
-    let letter = Letter { mailbox, direction, id, reverse_path, size: message.size() };
+    let letter = Letter { mailbox, direction, key, reverse_path, size: message.size() };
     let server = Server { message: Some(&message) };
     let field = |name: &str| message.header_text(name, 0);
     keeping::run(&server, &settings, &letter, field).map_err(failure)?;

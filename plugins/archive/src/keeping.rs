@@ -29,8 +29,9 @@ pub struct Letter<'a> {
     pub mailbox: &'a str,
     /// Which way it goes.
     pub direction: Direction,
-    /// The queue entry or the transaction.
-    pub id: &'a str,
+    /// What its copy is called for ever: the queue entry and the recipient as he was written, since one message can be
+    /// filed twice in a mailbox that is written in two ways; or the transaction.
+    pub key: &'a str,
     /// The sender on the envelope.
     pub reverse_path: &'a str,
     /// Octets.
@@ -80,7 +81,7 @@ pub fn run<H: Host>(
         })?;
         return space::tell_full(host, settings, &choices, mailbox, used);
     }
-    host.keep(mailbox, &format!("{}/{}", letter.direction.word(), letter.id), letter.direction, &properties)?;
+    host.keep(mailbox, &format!("{}/{}", letter.direction.word(), letter.key), letter.direction, &properties)?;
     space::forget(host, mailbox, space::Said::Full)?;
     // What is filed is filed with its copy. Of what is sent, a later step may still take the copy back: so only what
     // is there already counts for what the mailbox is told.

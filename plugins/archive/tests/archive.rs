@@ -25,7 +25,7 @@ fn come(server: &Server, id: &str, size: u64) -> Result<(), Error> {
 
 fn pass(server: &Server, id: &str, size: u64, direction: Direction) -> Result<(), Error> {
     let extra = if direction == Direction::Received { "Return-Path: <b@beta.example>\r\n".len() as u64 } else { 0 };
-    let letter = Letter { mailbox: ADA, direction, id, reverse_path: "b@beta.example", size: size - extra };
+    let letter = Letter { mailbox: ADA, direction, key: id, reverse_path: "b@beta.example", size: size - extra };
     server.in_hand.set((id.parse().unwrap_or(0), size));
     let field = |name: &str| match name {
         "Subject" => Some(format!("Oggetto {id}\u{7}")),

@@ -12,14 +12,17 @@ use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Rope, Source};
 use sigillo_plugin::{
-    Arrival, ChainRun, Engine, Host, HostOptions, Level, MailboxStatus, Passage, Rating, ScanReport, ServiceError,
-    Services, SignatureMade, Signed, manifests,
+    ArchiveItem, ArchiveUsage, Arrival, ChainRun, Direction, Engine, Host, HostOptions, Level, MailboxStatus, Passage,
+    Rating, ScanReport, ServiceError, Services, SignatureMade, Signed, manifests,
 };
 use sigillo_policy::{Diagnostic, Facts, Stage};
 use sigillo_trust::{Directory, Verification};
 
 pub const MESSAGE: &str = "From: Ada <ada@alfa.example>\r\nTo: bruno@beta.example, carla@beta.example\r\nSubject: \
                            =?utf-8?q?perch=C3=A9?=\r\nMessage-ID: <1@alfa.example>\r\n\r\nCiao\r\n";
+
+/// The copy that is in the archive.
+const KNOWN: &str = "000000000001.known";
 
 /// What the server was asked.
 #[derive(Default)]
@@ -94,7 +97,47 @@ impl Services for Server {
     }
 
     async fn mailbox_status(&self, address: &str) -> Result<MailboxStatus, ServiceError> {
-        Ok(if address.starts_with("nobody@") { MailboxStatus::Unknown } else { MailboxStatus::Present })
+        Ok(match address {
+            "unknown@alfa.example" => MailboxStatus::Unknown,
+            address if address.starts_with("nobody@") => MailboxStatus::Unknown,
+            address if address.ends_with("@elsewhere.example") => MailboxStatus::Remote,
+            _ => MailboxStatus::Present,
+        })
+    }
+
+    async fn archive_find(&self, _: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        Ok((key == "known").then(|| KNOWN.to_owned()))
+    }
+
+    async fn archive_usage(&self, _: &str) -> Result<ArchiveUsage, ServiceError> {
+        Ok(ArchiveUsage { used: 5, count: 1, oldest_ms: Some(1) })
+    }
+
+    async fn archive_items(
+        &self,
+        mailbox: &str,
+        _: u64,
+        _: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<ArchiveItem>, ServiceError> {
+        assert!(limit <= 1000, "the host lets through what its limit forbids");
+        Ok(vec![ArchiveItem {
+            id: KNOWN.into(),
+            mailbox: mailbox.into(),
+            direction: Direction::Sent,
+            at_ms: 1,
+            size: 5,
+            sha256: [0; 32],
+            properties: Vec::new(),
+        }])
+    }
+
+    async fn archive_mailboxes(&self, _: Option<&str>, _: u32) -> Result<Vec<String>, ServiceError> {
+        Ok(vec!["ada@alfa.example".into()])
+    }
+
+    async fn archive_open(&self, _: &str, id: &str) -> Result<Rope, ServiceError> {
+        if id == KNOWN { Ok(rope("A: b\r\n")).map(|rope| rope.slice(0, 5)) } else { Err(ServiceError::NotFound) }
     }
 
     async fn mailbox_setting(&self, _: &str, _: &str) -> Result<Option<String>, ServiceError> {
