@@ -69,20 +69,31 @@ const BUILT_IN: [(&str, &str, Kind, u64, Option<u64>, Option<u64>); 5] = [
     ("aziende-plus", "Multi-user, with larger archive and conservation", Kind::MultiUser, 5, Some(10), Some(10)),
 ];
 
-/// Settings of the shipped plugins by which an offer says the sizes of the archive (QUO-09) and of conservation (QUO-10).
-const ARCHIVE_SIZE: &str = "archive-size";
-const CONSERVATION_SIZE: &str = "conservation-size";
+/// The settings of the shipped plugins by which an offer says whether there is an archive (QUO-09) or conservation
+/// (QUO-10), and its gigabytes. An offer without an archive says so; conservation that a customer has bought besides is
+/// left as it is.
+fn settings(archive: Option<u64>, conservation: Option<u64>) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
+    set("archive", if archive.is_some() { "on" } else { "off" }.to_owned());
+    if let Some(size) = archive {
+        set("archive-size", size.to_string());
+    }
+    if let Some(size) = conservation {
+        set("conservation", "on".to_owned());
+        set("conservation-size", size.to_string());
+    }
+    settings
+}
 
 fn built_in() -> impl Iterator<Item = (String, Offer)> {
     BUILT_IN.into_iter().map(|(name, description, kind, mailbox_gb, archive, conservation)| {
-        let sizes = [(ARCHIVE_SIZE, archive), (CONSERVATION_SIZE, conservation)];
-        let settings = sizes.into_iter().filter_map(|(name, size)| Some((name.to_owned(), size?.to_string())));
         let offer = Offer {
             description: description.to_owned(),
             kinds: vec![kind],
             mailbox_gb,
             daily_sends: None,
-            settings: settings.collect(),
+            settings: settings(archive, conservation),
         };
         (name.to_owned(), offer)
     })
