@@ -312,11 +312,11 @@ def sends(pair):
     receipts.close()
 
 
-def older_store(pair):
+def older_store(pair, office):
     """A store that the version before this one left: mailboxes, passwords and mail are there, each message with a number."""
     alfa = pair.alfa
     before = json.loads(alfa.command("mailbox", "list", "--json"))
-    inbox = alfa.inbox(alfa.mailbox)
+    inbox = alfa.inbox(office)
     mail = {uid: harness.sha256(inbox.fetch(uid)) for uid in inbox.headers()}
     inbox.close()
     alfa.stop()
@@ -338,11 +338,11 @@ def older_store(pair):
     after = json.loads(alfa.command("mailbox", "list", "--json"))
     keep = lambda boxes: [(box["address"], box["state"], box["quota"], box["used"]) for box in boxes]
     harness.equal(keep(after), keep(before), "every mailbox of an older store is there")
-    inbox = alfa.inbox(alfa.mailbox)
+    inbox = alfa.inbox(office)
     found = {uid: harness.sha256(inbox.fetch(uid)) for uid in inbox.headers()}
     inbox.close()
     harness.equal(found, mail, "its holder logs in by the same password and finds every message (SHA-256)")
-    numbers = [row["number"] for row in json.loads(alfa.command("mailbox", "messages", alfa.mailbox, "--json"))]
+    numbers = [row["number"] for row in json.loads(alfa.command("mailbox", "messages", office, "--json"))]
     harness.check(numbers and numbers == sorted(set(numbers)), "each message has a number of its own")
 
 
@@ -357,7 +357,7 @@ def journey():
         holder(pair, office)
         over_quota(pair)
         sends(pair)
-        older_store(pair)
+        older_store(pair, office)
 
 
 journey()
