@@ -18,7 +18,7 @@ use sigillo_store::charges::{Action, COMPLETED, IN_CHARGE, is_reserved};
 use sigillo_store::{Item, Role, StoreError, Tx, User};
 use tokio::sync::watch;
 
-use super::{ImapService, archive, flags, folder_named, message, row, words};
+use super::{ImapService, archive, flags, folder_named, message, note_refiled, row, words};
 
 /// Readings noted in one commit at most.
 const READS_AT_ONCE: usize = 500;
@@ -350,6 +350,7 @@ impl Backend for SharedMailbox {
             return self.service.copy(folder, uids, account, target).await;
         }
         let (uids, name) = (uids.to_vec(), target.to_owned());
+        let told = self.service.plugins_learn();
         let copy = move |tx: &mut Tx<'_>, user: &User| {
             let target = folder_named(&tx.reader(), &user.account, &name)?;
             for item in items(tx, row(folder), &uids)? {
@@ -357,6 +358,7 @@ impl Backend for SharedMailbox {
                 tx.note(user, item.number, Action::Copy, &format!("to {name}"))?;
             }
             let uids = tx.copy_items(&user.account, row(folder), &uids, target.id)?;
+            note_refiled(tx, told, &user.account, row(folder), target.id, &uids)?;
             Ok(Placed { uid_validity: target.uid_validity, uids })
         };
         self.act(copy).await
@@ -374,6 +376,7 @@ impl Backend for SharedMailbox {
         archive::not_archived(folder)?;
         archive::outside(&[target])?;
         let (uids, name) = (uids.to_vec(), target.to_owned());
+        let told = self.service.plugins_learn();
         let relocate = move |tx: &mut Tx<'_>, user: &User| {
             let source = row(folder);
             let target = folder_named(&tx.reader(), &user.account, &name)?;
@@ -392,6 +395,7 @@ impl Backend for SharedMailbox {
                 tx.note(user, item.number, Action::Move, &format!("{from} to {name}"))?;
             }
             let uids = tx.move_items(source, &uids, target.id)?;
+            note_refiled(tx, told, &user.account, source, target.id, &uids)?;
             Ok(Placed { uid_validity: target.uid_validity, uids })
         };
         self.act(relocate).await
