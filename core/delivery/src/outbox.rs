@@ -6,8 +6,14 @@
 //! back.
 
 pub mod egress;
+pub mod fetch;
 pub mod http;
+<<<<<<< HEAD
 pub mod smpp;
+=======
+pub mod s3;
+pub mod sftp;
+>>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
 mod upload;
 mod web;
 
@@ -21,6 +27,7 @@ use sigillo_mail::{Rope, Source};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::schedule::Schedule;
+pub use fetch::{FETCH_MAX, Fetch, FetchError, Pieces};
 pub use upload::{Progress, Upload};
 pub use web::{Web, WebAddress, WebAnswer, WebError, WebRequest};
 
@@ -132,6 +139,11 @@ pub trait Protocol: Send + Sync {
     /// Asks the target once. It bounds its own waiting: a peer that makes no progress within the target's time is away.
     /// To drop the future ends the attempt.
     async fn attempt(&self, request: &Request) -> Attempt;
+
+    /// Reads back a part of what lies at the target, now: exactly what was asked for, or an error.
+    async fn fetch(&self, _fetch: &Fetch, _pieces: Pieces) -> Result<(), FetchError> {
+        Err(FetchError::unsupported())
+    }
 }
 
 /// What holds for a target whatever it speaks.
@@ -236,6 +248,11 @@ impl Target {
             *circuit = Circuit::default();
         }
         attempt
+    }
+
+    /// Reads back a part of what lies there.
+    pub async fn fetch(&self, fetch: &Fetch, pieces: Pieces) -> Result<(), FetchError> {
+        self.protocol.fetch(fetch, pieces).await
     }
 
     /// An operator says that it is back: the next attempt begins at once.

@@ -276,6 +276,16 @@ pub trait Services: Send + Sync {
     ) -> Result<ScanReport, ServiceError> {
         self.scan(scanner, content, None).await
     }
+    /// Exactly `length` octets from `offset` of what lies at a target.
+    async fn outbox_fetch(
+        &self,
+        _target: &str,
+        _parameters: Vec<(String, String)>,
+        _offset: u64,
+        _length: u64,
+    ) -> Result<Rope, ServiceError> {
+        Err(ServiceError::Unavailable("there is no outbox here".into()))
+    }
     /// A line that a plugin writes for the operator: no control characters, at most 1 KiB.
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str);
 }

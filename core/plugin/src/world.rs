@@ -31,6 +31,7 @@ mod generated {
             "sigillo:mail/archive.open": async | trappable,
             "sigillo:mail/archive.release": async | trappable,
             "sigillo:mail/outbox.queue": async | trappable,
+            "sigillo:mail/outbox.fetch": async | trappable,
             "sigillo:mail/state.get": async | trappable,
             "sigillo:mail/state.scan": async | trappable,
             default: trappable,

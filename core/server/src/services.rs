@@ -1,12 +1,13 @@
 //! What plugins may ask of the server, once the host has checked that their policy grants it.
 
+mod fetch;
 mod log_files;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use sigillo_delivery::outbox::Targets;
+use sigillo_delivery::outbox::{Fetch, Targets};
 use sigillo_delivery::scan::{ScanError, Scanners, View};
 use sigillo_mail::structure::Structure;
 use sigillo_mail::{Mailbox, Rope, Source};
@@ -358,6 +359,17 @@ impl Services for Facilities {
 
     async fn outbox_waiting(&self, plugin: &str) -> Result<u64, ServiceError> {
         self.store.look(|r| r.requests_waiting(plugin)).map_err(unavailable)
+    }
+
+    async fn outbox_fetch(
+        &self,
+        target: &str,
+        parameters: Vec<(String, String)>,
+        offset: u64,
+        length: u64,
+    ) -> Result<Rope, ServiceError> {
+        let target = self.targets.get(target).ok_or(ServiceError::NotFound)?;
+        fetch::from_target(target, Fetch { parameters, offset, length }, &self.scratch).await
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {

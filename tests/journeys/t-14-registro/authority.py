@@ -1,5 +1,6 @@
 """A timestamp authority for a journey: `openssl ts` behind a small HTTP server on loopback."""
 
+import contextlib
 import http.server
 import subprocess
 import threading
@@ -84,7 +85,8 @@ class Authority:
                 self.send_header("Content-Type", "application/timestamp-reply")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(answer)
+                with contextlib.suppress(BrokenPipeError):  # who asked may have died meanwhile
+                    self.wfile.write(answer)
 
             def log_message(self, *_):
                 pass

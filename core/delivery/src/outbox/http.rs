@@ -5,11 +5,13 @@
 //! is asked twice. What an answer's status means is a table: the operator's word for the code, else for its class.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 
+use super::fetch::{Fetch, FetchError, Pieces};
 use super::web::{Web, WebAnswer, WebError, WebRequest};
 use super::{Attempt, Protocol, Request, Said, words};
 
@@ -196,6 +198,21 @@ impl Protocol for HttpTarget {
             Err(WebError::Content(why)) => Attempt::Later { said: Said::words(why), away: false, wait: None },
             Err(error) => Attempt::away(error.to_string()),
         }
+    }
+
+    async fn fetch(&self, fetch: &Fetch, pieces: Pieces) -> Result<(), FetchError> {
+        let request = Request {
+            key: "fetch".into(),
+            parameters: fetch.parameters.clone(),
+            content: None,
+            source: Arc::new(sigillo_mail::rope::NoSource),
+            attempt: 1,
+        };
+        let built = self.build(&request).map_err(FetchError::Invalid)?;
+        if built.method != Method::GET {
+            return Err(FetchError::Invalid("what is read back is asked for with GET".into()));
+        }
+        self.web.fetch_range(built, fetch.offset, fetch.length, &pieces).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_RANGE, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::upload::{Progress, Upload};
+use super::fetch::{FetchError, Pieces};
 use super::{ASKED_WAIT_MAX, BODY_MAX, egress};
 use crate::http::URL_MAX;
 
@@ -73,6 +74,8 @@ pub struct WebAnswer {
     pub status: u16,
     /// `Retry-After` in seconds, at most [`ASKED_WAIT_MAX`].
     pub retry_after: Option<Duration>,
+    /// Every field.
+    pub headers: HeaderMap,
     /// Where it wanted to send us.
     pub location: Option<String>,
     /// The body, cut at [`BODY_MAX`].
@@ -126,7 +129,40 @@ impl Web {
         done.unwrap_or_else(|| Err(WebError::Away(format!("no answer within {} s", self.timeout.as_secs()))))
     }
 
+    /// Hands on exactly `length` octets from `offset` of what a GET is answered with (RFC 9110 §14). A server that does
+    /// not know ranges sends everything: what comes before is passed over.
+    pub async fn fetch_range(
+        &self,
+        mut request: WebRequest,
+        offset: u64,
+        length: u64,
+        pieces: &Pieces,
+    ) -> Result<(), FetchError> {
+        let Some(last) = length.checked_sub(1).and_then(|length| offset.checked_add(length)) else { return Ok(()) };
+        let range = HeaderValue::from_str(&format!("bytes={offset}-{last}")).map_err(unavailable)?;
+        request.headers.push((RANGE, range));
+        let progress = Progress::default();
+        let fetched = async {
+            let response = self.open(request, &progress).await.map_err(unavailable)?;
+            let skip = match response.status().as_u16() {
+                206 if begins_at(response.headers(), offset) => 0,
+                206 => return Err(unavailable("the server sends another range than it was asked for")),
+                200 => offset,
+                404 | 410 => return Err(FetchError::NotFound),
+                status => return Err(unavailable(format!("the server answered {status}"))),
+            };
+            hand_on(response.into_body(), skip, length, pieces, &progress).await
+        };
+        let done = progress.watch(self.timeout, fetched).await;
+        done.unwrap_or_else(|| Err(unavailable(format!("no answer within {} s", self.timeout.as_secs()))))
+    }
+
     async fn run(&self, request: WebRequest, progress: &Progress) -> Result<WebAnswer, WebError> {
+        answer(self.open(request, progress).await?, progress).await
+    }
+
+    /// Up to the head of the answer.
+    async fn open(&self, request: WebRequest, progress: &Progress) -> Result<Response<Incoming>, WebError> {
         let request = self.request(request, progress)?;
         let socket = egress::connect(&self.address.host, self.address.port).await.map_err(away)?;
         progress.touch();
@@ -139,7 +175,7 @@ impl Web {
             send(socket, request).await?
         };
         progress.touch();
-        answer(response, progress).await
+        Ok(response)
     }
 
     fn request(&self, request: WebRequest, progress: &Progress) -> Result<Request<Sent>, WebError> {
@@ -193,7 +229,7 @@ async fn answer(response: Response<Incoming>, progress: &Progress) -> Result<Web
     // RFC 9110 §10.2.3; the form with a date is left to the schedule.
     let seconds = text(RETRY_AFTER).and_then(|value| value.parse().ok()).map(Duration::from_secs);
     let (status, location) = (response.status().as_u16(), text(LOCATION));
-    let mut body = response.into_body();
+    let (head, mut body) = response.into_parts();
     let mut content = BytesMut::new();
     while let Some(frame) = body.frame().await {
         progress.touch();
@@ -205,7 +241,44 @@ async fn answer(response: Response<Incoming>, progress: &Progress) -> Result<Web
         }
     }
     let retry_after = seconds.map(|wait| wait.min(ASKED_WAIT_MAX));
-    Ok(WebAnswer { status, retry_after, location, body: content.freeze() })
+    Ok(WebAnswer { status, headers: head.headers, retry_after, location, body: content.freeze() })
+}
+
+/// Whether a part begins where it was asked for (RFC 9110 §14.4).
+fn begins_at(headers: &HeaderMap, offset: u64) -> bool {
+    let told = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let first = told.strip_prefix("bytes ").and_then(|range| range.split('-').next());
+    first.and_then(|first| first.trim().parse().ok()) == Some(offset)
+}
+
+async fn hand_on(
+    mut body: Incoming,
+    mut skip: u64,
+    mut left: u64,
+    pieces: &Pieces,
+    progress: &Progress,
+) -> Result<(), FetchError> {
+    while left > 0 {
+        let Some(frame) = body.frame().await else {
+            return Err(unavailable(format!("the answer ends {left} octets too early")));
+        };
+        progress.touch();
+        let Ok(mut data) = frame.map_err(unavailable)?.into_data() else { continue };
+        let passed = skip.min(data.len() as u64);
+        skip -= passed;
+        let mut wanted = data.split_off(passed as usize);
+        wanted.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= wanted.len() as u64;
+        if !wanted.is_empty() {
+            pieces.send(wanted).await.map_err(|_| unavailable("nobody takes what is read"))?;
+            progress.touch();
+        }
+    }
+    Ok(())
+}
+
+fn unavailable(error: impl std::fmt::Display) -> FetchError {
+    FetchError::Unavailable(error.to_string())
 }
 
 fn away(error: impl std::fmt::Display) -> WebError {

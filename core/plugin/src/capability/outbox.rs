@@ -60,6 +60,25 @@ impl Host for StepState {
         }
         Ok(())
     }
+
+    async fn fetch(
+        &mut self,
+        target: String,
+        parameters: Vec<(String, String)>,
+        offset: u64,
+        length: u64,
+    ) -> Result<Resource<ContentHandle>, Refusal> {
+        self.call()?;
+        let octets = parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        self.writes((target.len() + octets) as u64)?;
+        granted(self.grants().allows_target(&target))?;
+        if octets > limits::OUTBOX_PARAMETERS_MAX || length > limits::CONTENT_MAX {
+            return Err(limit(format!("at most {} octets are read back at once", limits::CONTENT_MAX)));
+        }
+        self.reads(length)?;
+        let rope = self.services().outbox_fetch(&target, parameters, offset, length).await?;
+        Ok(self.table.push(ContentHandle::of(rope))?)
+    }
 }
 
 /// Letters, digits and `-._`: a key stands in header fields and file names.
