@@ -8,12 +8,9 @@
 pub mod egress;
 pub mod fetch;
 pub mod http;
-<<<<<<< HEAD
 pub mod smpp;
-=======
 pub mod s3;
 pub mod sftp;
->>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
 mod upload;
 mod web;
 

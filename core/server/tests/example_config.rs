@@ -37,10 +37,6 @@ fn the_shipped_values_are_the_defaults() {
     let options = shipped.scanner_options();
     assert_eq!(options[0].size_max, options[1].size_max);
     assert!(shortest.scanners.is_empty());
-<<<<<<< HEAD
-    let TargetConfig::Http(deposit) = &shipped.targets["deposit"] else { panic!() };
-    let TargetConfig::Http(sms) = &shipped.targets["sms"] else { panic!() };
-=======
     let (TargetConfig::Http(deposit), TargetConfig::Http(sms)) = (&shipped.targets["deposit"], &shipped.targets["sms"])
     else {
         panic!("both speak http");
@@ -51,7 +47,6 @@ fn the_shipped_values_are_the_defaults() {
     };
     assert!(files.port == 22 && files.folder.is_empty() && files.read_back);
     assert!(objects.prefix.is_empty() && objects.if_none_match && !objects.insecure);
->>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
     let (a, b) = (&deposit.limits, &sms.limits);
     assert_eq!(
         (a.timeout, a.connections, a.expire_hours, a.size_max),

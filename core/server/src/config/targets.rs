@@ -12,12 +12,9 @@ use sigillo_delivery::outbox::http::{Auth, HttpTarget, Meaning, Meanings};
 use sigillo_delivery::outbox::{Protocol, Target, TargetOptions, Targets, Web, WebAddress, egress};
 use sigillo_delivery::{HeaderName, HeaderValue, Schedule};
 
-<<<<<<< HEAD
 use super::smpp::SmppConfig;
-=======
 pub use deposits::{S3Config, SftpConfig};
 
->>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
 use super::{Config, ConfigError, read_secret};
 use crate::tls;
 
@@ -42,15 +39,12 @@ const SIZE_MAX: u64 = 256 * 1024 * 1024;
 pub enum TargetConfig {
     /// HTTP (RFC 9110).
     Http(HttpConfig),
-<<<<<<< HEAD
     /// SMPP 3.4.
     Smpp(SmppConfig),
-=======
     /// Files over SSH.
     Sftp(SftpConfig),
     /// Objects in a bucket.
     S3(S3Config),
->>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
 }
 
 /// A target that speaks HTTP.
@@ -191,12 +185,9 @@ impl TargetConfig {
     fn limits(&self) -> &TargetLimits {
         match self {
             TargetConfig::Http(http) => &http.limits,
-<<<<<<< HEAD
             TargetConfig::Smpp(smpp) => &smpp.limits,
-=======
             TargetConfig::Sftp(sftp) => &sftp.limits,
             TargetConfig::S3(s3) => &s3.limits,
->>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
         }
     }
 
@@ -205,24 +196,18 @@ impl TargetConfig {
         self.limits().check()?;
         match self {
             TargetConfig::Http(http) => http.check(),
-<<<<<<< HEAD
             TargetConfig::Smpp(smpp) => smpp.check(),
-=======
             TargetConfig::Sftp(sftp) => sftp.check(),
             TargetConfig::S3(s3) => s3.check(),
->>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
         }
     }
 
     fn open(&self, config: &Config) -> Result<Box<dyn Protocol>, ConfigError> {
         match self {
             TargetConfig::Http(http) => http.open(config),
-<<<<<<< HEAD
             TargetConfig::Smpp(smpp) => smpp.open(config),
-=======
             TargetConfig::Sftp(sftp) => sftp.open(config),
             TargetConfig::S3(s3) => s3.open(config),
->>>>>>> c1b3f1e (outbox: targets sftp and s3, and what lies at a target read back)
         }
     }
 }
