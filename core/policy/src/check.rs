@@ -120,7 +120,9 @@ fn is_kind(value: &Value, kind: SettingType) -> bool {
 fn used(declared: &Declared, chains: &[PartialChain], report: &mut Report) {
     let name = &declared.plugin.name;
     let mut steps = chains.iter().flat_map(|chain| &chain.steps);
-    if !steps.any(|step| step.plugin.as_ref() == Some(name)) {
+    // One that may be woken has work of its own beside all mail.
+    let woken = declared.plugin.grants.timers.is_some();
+    if !woken && !steps.any(|step| step.plugin.as_ref() == Some(name)) {
         let help = "name it in a step, or remove it";
         report.warning(declared.plugin.position, "W601", format!("plugin '{name}' is declared but never used"), help);
     }

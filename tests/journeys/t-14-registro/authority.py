@@ -41,20 +41,21 @@ ess_cert_id_alg=sha256
 class Authority:
     """Keys and certificates in a folder; answers while it is started."""
 
-    def __init__(self, folder, port=0):
+    def __init__(self, folder, port=0, days=20):
         self.folder, self.port, self.server, self.questions = Path(folder), port, None, 0
         self.lock = threading.Lock()  # the tool counts in a file
+        self.ahead = None  # such as "+47d": its clock is that much ahead (Debian's faketime)
         self.authorization = None  # what a question must show, if anything
         self.folder.mkdir()
         (self.folder / "tsa.cnf").write_text(SETTINGS)
         (self.folder / "serial").write_text("01\n")
         key = lambda name: self.openssl("genrsa", "-out", f"{name}.key", "2048")
         key("root"), key("tsa")
-        self.openssl("req", "-x509", "-key", "root.key", "-subj", f"/CN=Root of {self.folder.name}", "-days", "30",
+        self.openssl("req", "-x509", "-key", "root.key", "-subj", f"/CN=Root of {self.folder.name}", "-days", str(days + 10),
                      "-out", "root.pem", "-config", "tsa.cnf", "-extensions", "root")
         self.openssl("req", "-new", "-key", "tsa.key", "-subj", "/C=IT/O=Marche/CN=TSA", "-out", "tsa.csr", "-config", "tsa.cnf")
         self.openssl("x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
-                     "-days", "20", "-out", "tsa.pem", "-extfile", "tsa.cnf", "-extensions", "stamping")
+                     "-days", str(days), "-out", "tsa.pem", "-extfile", "tsa.cnf", "-extensions", "stamping")
 
     @property
     def root(self):
@@ -67,7 +68,8 @@ class Authority:
         with self.lock:
             self.questions += 1
             (self.folder / "q.tsq").write_bytes(question)
-            self.openssl("ts", "-reply", "-config", "tsa.cnf", "-queryfile", "q.tsq", "-out", "r.tsr")
+            ahead = ["faketime", self.ahead] if self.ahead else []
+            harness.run(*ahead, "openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "q.tsq", "-out", "r.tsr", cwd=self.folder)
             return (self.folder / "r.tsr").read_bytes()
 
     def start(self):
