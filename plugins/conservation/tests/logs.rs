@@ -1,0 +1,105 @@
+//! Sealed log files on their way.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use conservation::entry::hex;
+use conservation::host::{Level, LogFile};
+use sha2::{Digest, Sha256};
+use world::{DAY, World, settings, settings_with, unpack};
+
+fn sealed(world: &mut World, number: u64, stamped: bool) -> Vec<u8> {
+    let content = format!("{{\"record\":{number}}}\n").into_bytes();
+    let closed = world.now.get() - DAY / 2 - DAY + number * 1000;
+    world.logs.push((
+        LogFile {
+            name: format!("mail.alfa.example_{number}_message-log_1.jsonl"),
+            log: "message-log".into(),
+            size: content.len() as u64,
+            sha256: Sha256::digest(&content).to_vec(),
+            since: closed - DAY,
+            until: closed,
+            closed,
+            stamped: stamped.then_some(closed + 1000),
+        },
+        content.clone(),
+    ));
+    content
+}
+
+fn start(world: &mut World) {
+    world.step(|host| conservation::daily::wake(host, &settings(), "logs", &[])).unwrap();
+}
+
+#[test]
+fn log_15_each_file_goes_once_with_its_nine_metadata_and_its_stamp() {
+    let mut world = World::new();
+    let contents = [sealed(&mut world, 1, true), sealed(&mut world, 2, true)];
+    start(&mut world);
+    assert_eq!(world.kept.outbox.len(), 1);
+    let queued = world.kept.outbox[0].clone();
+    assert!(queued.parameters[0].1.starts_with("logs/2026/"), "{:?}", queued.parameters);
+    let files = unpack(&queued.content);
+    assert_eq!([&files["logs/000001.jsonl"], &files["logs/000002.jsonl"]], [&contents[0], &contents[1]]);
+    assert!(files.contains_key("logs/000001.jsonl.tsr") && files.contains_key("PIndex.xml.tsr"));
+    let index = String::from_utf8(files["PIndex.xml"].clone()).unwrap();
+    let digest = hex(&Sha256::digest(&contents[0]));
+    for expected in [
+        "<m:file-id>mail.alfa.example_1_message-log_1.jsonl</m:file-id>",
+        "<m:closing-date>2026-11-24T",
+        &format!("<m:hash>{digest}</m:hash>"),
+        "<m:provider>Alfa PEC S.p.A.</m:provider>",
+        "<m:subject>message-log</m:subject>",
+        "<m:format>application/jsonl</m:format>",
+        "<m:addressee>Livia Log</m:addressee>",
+        "<m:period-start>2026-11-23T",
+        "<m:period-end>2026-11-24T",
+    ] {
+        assert!(index.contains(expected), "{expected}");
+    }
+    // An hour later there is nothing new; then there is.
+    start(&mut world);
+    assert_eq!(world.kept.outbox.len(), 1);
+    sealed(&mut world, 3, true);
+    start(&mut world);
+    assert_eq!(world.kept.outbox.len(), 2);
+    assert!(world.kept.timers["logs"].0 <= world.now.get() + 3600 * 1000, "well within 24 hours");
+}
+
+#[test]
+fn log_15_a_file_without_its_stamp_waits_and_is_an_alarm() {
+    let mut world = World::new();
+    sealed(&mut world, 1, false);
+    sealed(&mut world, 2, true);
+    start(&mut world);
+    assert!(world.kept.outbox.is_empty(), "in their order, and stamped before");
+    assert!(world.lines.borrow().iter().any(|(level, line)| *level == Level::Error && line.contains("no stamp")));
+    world.logs[0].0.stamped = Some(world.now.get());
+    start(&mut world);
+    assert_eq!(unpack(&world.kept.outbox[0].content).len(), 7);
+}
+
+#[test]
+fn con_07_a_refused_package_of_logs_is_sent_again_and_found() {
+    let mut world = World::new();
+    sealed(&mut world, 1, true);
+    start(&mut world);
+    let first = world.kept.outbox.remove(0);
+    world.answer(&settings(), &first.key, "refused");
+    world.run(&settings(), &[]);
+    let second = world.kept.outbox.remove(0);
+    assert_eq!(second.content, first.content);
+    world.answer(&settings(), &second.key, "done");
+    let found = world.ask(&settings(), "search", &[("mailbox", "logs")]).unwrap();
+    assert_eq!((found["found"].as_u64(), found["results"][0]["deposited"].as_bool()), (Some(1), Some(true)));
+    assert_eq!(world.logs.len(), 1, "the file stays as long as the law wants it here");
+}
+
+#[test]
+fn con_07_logs_may_be_left_out() {
+    let mut world = World::new();
+    sealed(&mut world, 1, true);
+    let without = settings_with(r#", "logs": false"#);
+    world.step(|host| conservation::daily::wake(host, &without, "start", &[])).unwrap();
+    assert!(!world.kept.timers.contains_key("logs"));
+}

@@ -1,0 +1,188 @@
+"""The preservation systems of the journey, each other people's software on loopback: OpenSSH's sshd, s3rver, nginx."""
+
+import getpass
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import harness
+
+S3RVER = "s3rver@3.7.1"
+NPM = harness.TARGET / "journeys-npm"
+
+
+def faked(ahead):
+    """The environment of a program whose clock is ahead (Debian's faketime)."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    return {**os.environ, "LD_PRELOAD": str(library), "FAKETIME": ahead, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Service:
+    """A program that is started, reached at a port, and ended."""
+
+    def __init__(self, folder):
+        self.folder, self.process, self.port = Path(folder), None, port()
+        self.folder.mkdir()
+
+    def run(self, *command, env=None):
+        with open(self.folder / "log", "ab") as log:
+            more = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True, "env": env}
+            self.process = subprocess.Popen([str(word) for word in command], **more)
+        try:
+            harness.wait_for(self.answers, f"{self.folder.name} to answer", 60)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise harness.Failure(f"{self.folder.name} ended: {(self.folder / 'log').read_text(errors='replace')[-2000:]}")
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self):
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+            self.process = None
+
+    def packages(self):
+        """{name: content} of what was deposited."""
+        found = sorted(path for path in self.files.rglob("*.tar") if path.is_file())
+        return {str(path.relative_to(self.files)): path.read_bytes() for path in found}
+
+
+class Sftp(Service):
+    """OpenSSH as the user who runs the journey, with keys of its own."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.files = self.folder / "files"
+        self.files.mkdir()
+        for name in ("host", "other", "user"):
+            harness.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.folder / name)
+        (self.folder / "authorized").write_bytes((self.folder / "user.pub").read_bytes())
+        settings = [
+            f"ListenAddress 127.0.0.1:{self.port}", f"HostKey {self.folder}/host", f"PidFile {self.folder}/pid",
+            f"AuthorizedKeysFile {self.folder}/authorized", "StrictModes no", "UsePAM no", "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "Subsystem sftp internal-sftp",
+        ]
+        (self.folder / "sshd_config").write_text("\n".join(settings) + "\n")
+
+    def start(self):
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # what its service would make
+        return self.run("/usr/sbin/sshd", "-D", "-e", "-f", self.folder / "sshd_config")
+
+    def target(self, key="host"):
+        kind, octets = (self.folder / f"{key}.pub").read_text().split()[:2]
+        return f"""  sftp-system:
+    protocol: sftp
+    host: 127.0.0.1
+    port: {self.port}
+    host-key: "{kind} {octets}"
+    username: {getpass.getuser()}
+    key-file: {self.folder}/user
+    folder: {self.files}
+    limits: {{ timeout: 20, retry: [1], expire-hours: 48 }}
+"""
+
+
+class S3(Service):
+    """s3rver, which verifies signatures."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.files = self.folder / "files"
+        program = NPM / "node_modules/.bin/s3rver"
+        if not program.exists():
+            NPM.mkdir(exist_ok=True)
+            harness.run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", NPM, S3RVER)
+        self.program = program
+        self.secret("right", "S3RVER")
+        self.secret("wrong", "another")
+
+    def secret(self, name, secret):
+        path = self.folder / f"{name}.secret"
+        path.write_text(f"S3RVER\n{secret}\n")
+        path.chmod(0o600)
+
+    def start(self, ahead):
+        words = ["-d", self.files, "-a", "127.0.0.1", "-p", self.port, "--configure-bucket", "conservazione"]
+        return self.run(self.program, *words, env=faked(ahead))
+
+    def target(self, secret="right"):
+        return f"""  s3-system:
+    protocol: s3
+    endpoint: http://127.0.0.1:{self.port}
+    region: eu-south-1
+    bucket: conservazione
+    prefix: pec
+    credentials-file: {self.folder}/{secret}.secret
+    limits: {{ timeout: 20, retry: [1], expire-hours: 48 }}
+"""
+
+    def packages(self):
+        """s3rver keeps the content of an object beside its metadata."""
+        found = sorted(self.files.rglob("*._S3rver_object"))
+        strip = lambda path: str(path.relative_to(self.files / "conservazione")).removesuffix("._S3rver_object")
+        return {strip(path): path.read_bytes() for path in found}
+
+
+class Https(Service):
+    """nginx with PUT, behind TLS with a root of its own and a password."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.files = self.folder / "files"
+        self.files.mkdir()
+        self.folder.chmod(0o755)
+        extension = "subjectAltName=IP:127.0.0.1"
+        harness.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.folder / "key.pem",
+                    "-out", self.folder / "cert.pem", "-days", "400", "-subj", "/CN=127.0.0.1", "-addext", extension)
+        hashed = harness.run("openssl", "passwd", "-apr1", "segreta").decode().strip()
+        (self.folder / "users").write_text(f"alfa:{hashed}\n")
+        (self.folder / "secret").write_text("segreta\n")
+        (self.folder / "secret").chmod(0o600)
+        user = f"user {getpass.getuser()};" if os.getuid() == 0 else ""
+        temporary = " ".join(f"{name}_temp_path {self.folder}/tmp;" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (self.folder / "nginx.conf").write_text(f"""{user} daemon off; pid {self.folder}/pid; error_log {self.folder}/error.log;
+events {{}}
+http {{
+  access_log {self.folder}/access.log; {temporary} client_max_body_size 0;
+  server {{
+    listen 127.0.0.1:{self.port} ssl;
+    ssl_certificate {self.folder}/cert.pem; ssl_certificate_key {self.folder}/key.pem;
+    location / {{
+      root {self.files}; dav_methods PUT; create_full_put_path on; min_delete_depth 1;
+      auth_basic deposit; auth_basic_user_file {self.folder}/users;
+    }}
+  }}
+}}
+""")
+
+    def start(self):
+        return self.run("/usr/sbin/nginx", "-e", self.folder / "error.log", "-c", self.folder / "nginx.conf")
+
+    def target(self):
+        return f"""  https-system:
+    protocol: http
+    url: https://127.0.0.1:{self.port}
+    auth: {{ basic: alfa, secret-file: {self.folder}/secret }}
+    tls-anchors: {self.folder}/cert.pem
+    limits: {{ timeout: 20, retry: [1], expire-hours: 48 }}
+"""
