@@ -85,7 +85,8 @@ pub fn parse_day(text: &str) -> Option<String> {
 /// Minutes of `HH:MM`.
 pub fn parse_minute(text: &str) -> Option<u32> {
     let (hour, minute) = text.split_once(':')?;
-    let number = |part: &str| part.parse::<u32>().ok().filter(|_| part.len() == 2);
+    let digits = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+    let number = |part: &str| part.parse::<u32>().ok().filter(|_| digits(part));
     let (hour, minute) = (number(hour)?, number(minute)?);
     (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
