@@ -297,3 +297,24 @@ fn con_01_a_run_over_many_mailboxes_goes_on_where_it_stopped() {
     let again = world.run(&settings(), &[]);
     assert_eq!(again["packages"], 0, "what is on its way is not packed again");
 }
+
+/// By our own grammar of what we write, and `xmllint`; where there is none, the journey t-20-conservation does it.
+#[test]
+fn con_01_the_index_is_valid_by_the_grammar() {
+    let mut world = World::new().on();
+    world.set(MAILBOX, "conservation-holder", "Società «Ada & Figli» S.r.l.");
+    world.set(MAILBOX, "conservation-holder-id", "VATIT-09876543210");
+    for number in 0..5 {
+        world.archive(number, 60);
+    }
+    world.daily(&settings());
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/pindex.xsd");
+    let mut command = std::process::Command::new("xmllint");
+    command.args(["--noout", "--nonet", "--schema", schema, "-"]);
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let Ok(mut child) = command.spawn() else { return };
+    let index = unpack(&world.kept.outbox[0].content)["PIndex.xml"].clone();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &index).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}\n{}", String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&index));
+}
