@@ -90,8 +90,8 @@ fn door<H: Host>(host: &H, operation: &'static str, mailbox: &str, asker: &Asker
     match access::role(host, mailbox, asker)? {
         Ok(role) => Ok(Door::Open(role.word())),
         Err(why) => {
-            access::note(host, operation, mailbox, asker, "nobody", vec![("refused", why.clone())])?;
-            Ok(Door::Closed(json!({ "refused": why, "valid": false })))
+            access::note(host, operation, mailbox, asker, "nobody", vec![("denied", why.clone())])?;
+            Ok(Door::Closed(json!({ "denied": why, "valid": false })))
         }
     }
 }

@@ -35,7 +35,7 @@ fn con_03_manager_and_at_most_two_delegates_look_and_nobody_else() {
             arguments.extend_from_slice(terms);
             let before = world.kept.events.len();
             let (answer, output) = world.ask_with_output(&settings(), name, &arguments).unwrap();
-            assert_eq!(answer.get("refused").is_none(), may, "{name} as {who:?}");
+            assert_eq!(answer.get("denied").is_none(), may, "{name} as {who:?}");
             assert_eq!(output.is_some(), may && name == "export");
             let event = &world.kept.events[before];
             assert_eq!((event.kind, event.mailbox.as_str()), ("conservation-access", MAILBOX));

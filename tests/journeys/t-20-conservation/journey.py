@@ -224,9 +224,9 @@ def exhibition(pair, mailbox, delivered):
     harness.equal(hashlib.sha256(out.read_bytes()).hexdigest(), shown["sha256"], "a whole package comes back")
     out.unlink()
     stranger = ask(alfa, "export", f"mailbox={mailbox}", f"id={everything[0]['id']}", f"as=eva@{alfa.domain}", "--out", out, ok=False)
-    harness.check("refused" in stranger and not out.exists(), "a stranger gets nothing")
+    harness.check("denied" in stranger and not out.exists(), "a stranger gets nothing")
     seen = [dict(event["details"]) for event in logged(alfa, "conservation-access")]
-    harness.check(any(one.get("refused") for one in seen) and any(one["as"] == "manager" and one["operation"] == "export" for one in seen), "every access is in the message log, the refused one too")
+    harness.check(any(one.get("denied") for one in seen) and any(one["as"] == "manager" and one["operation"] == "export" for one in seen), "every access is in the message log, the refused one too")
 
 
 def another_system(pair, shipped, authority, word, protocol, service, mailbox, delivered, ahead):
