@@ -68,7 +68,7 @@ class Authority:
         with self.lock:
             self.questions += 1
             (self.folder / "q.tsq").write_bytes(question)
-            ahead = ["faketime", self.ahead] if self.ahead else []
+            ahead = ["faketime", "-f", self.ahead] if self.ahead else []
             harness.run(*ahead, "openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "q.tsq", "-out", "r.tsr", cwd=self.folder)
             return (self.folder / "r.tsr").read_bytes()
 
