@@ -8,9 +8,9 @@
 pub mod egress;
 pub mod fetch;
 pub mod http;
-pub mod smpp;
 pub mod s3;
 pub mod sftp;
+pub mod smpp;
 mod upload;
 mod web;
 

@@ -69,8 +69,12 @@ async fn says(words: &'static [u8]) -> u16 {
 async fn con_01_an_sftp_server_that_is_down_slow_or_speaks_garbage_has_taken_nothing() {
     assert!(away(&sftp(nobody().await).attempt(&request("path", "a.tar")).await));
     assert!(away(&sftp(says(b"").await).attempt(&request("path", "a.tar")).await));
-    assert!(away(&sftp(says(b"220 mail.example ESMTP\r\n\0\xff\xff\xff").await).attempt(&request("path", "a.tar")).await));
-    assert!(away(&sftp(says(b"SSH-2.0-x\r\n\0\0\0\x05garbage that is no packet").await).attempt(&request("path", "a.tar")).await));
+    assert!(away(
+        &sftp(says(b"220 mail.example ESMTP\r\n\0\xff\xff\xff").await).attempt(&request("path", "a.tar")).await
+    ));
+    assert!(away(
+        &sftp(says(b"SSH-2.0-x\r\n\0\0\0\x05garbage that is no packet").await).attempt(&request("path", "a.tar")).await
+    ));
     let (sender, _receiver) = tokio::sync::mpsc::channel(1);
     let fetch = Fetch { parameters: request("path", "a.tar").parameters, offset: 0, length: 9 };
     let fetched = sftp(nobody().await).fetch(&fetch, sender).await;
@@ -214,7 +218,9 @@ async fn con_01_a_bucket_that_is_down_slow_or_speaks_garbage_has_taken_nothing()
     assert!(away(&put(says(b"\0\xff garbage\r\n\r\n").await).await));
     let busy = "HTTP/1.1 503 Slow Down\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
     let (port, _) = Bucket { broken: Some(busy), ..Bucket::default() }.start().await;
-    let Attempt::Later { away: true, wait: Some(wait), .. } = put(port).await else { panic!("it says when to come again") };
+    let Attempt::Later { away: true, wait: Some(wait), .. } = put(port).await else {
+        panic!("it says when to come again")
+    };
     assert_eq!(wait, Duration::from_secs(7));
     let denied = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
     let (port, _) = Bucket { broken: Some(denied), ..Bucket::default() }.start().await;

@@ -41,7 +41,8 @@ fn the_shipped_values_are_the_defaults() {
     else {
         panic!("both speak http");
     };
-    let (TargetConfig::Sftp(files), TargetConfig::S3(objects)) = (&shipped.targets["files"], &shipped.targets["objects"])
+    let (TargetConfig::Sftp(files), TargetConfig::S3(objects)) =
+        (&shipped.targets["files"], &shipped.targets["objects"])
     else {
         panic!("one speaks sftp, one s3");
     };

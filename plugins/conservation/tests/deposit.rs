@@ -23,10 +23,16 @@ fn con_04_what_is_older_than_45_days_is_moved_day_by_day_and_nothing_else() {
     assert_eq!(world.archived(), 5, "nothing leaves before it is confirmed");
     let first = unpack(&world.kept.outbox[0].content);
     let second = unpack(&world.kept.outbox[1].content);
-    assert_eq!([&first["messages/000001.eml"], &first["messages/000002.eml"], &second["messages/000001.eml"]], [&old[0], &old[1], &old[2]]);
+    assert_eq!(
+        [&first["messages/000001.eml"], &first["messages/000002.eml"], &second["messages/000001.eml"]],
+        [&old[0], &old[1], &old[2]]
+    );
     world.deposit_all(&settings());
     assert_eq!(world.archived(), 2);
-    assert_eq!(world.kinds(), ["conservation-package", "conservation-package", "conservation-deposit", "conservation-deposit"]);
+    assert_eq!(
+        world.kinds(),
+        ["conservation-package", "conservation-package", "conservation-deposit", "conservation-deposit"]
+    );
     // The next day's run finds nothing new but what has grown old meanwhile.
     world.now.set(world.now.get() + 3 * DAY);
     world.daily(&settings());
@@ -104,10 +110,15 @@ fn con_01_a_package_proves_itself() {
     let content = world.archive(7, 60);
     world.daily(&settings());
     let queued = world.kept.outbox[0].clone();
-    assert_eq!(queued.parameters, [("path".to_owned(), format!("{MAILBOX}/2026/{}.tar", &queued.key[..queued.key.len() - 2]))]);
+    assert_eq!(
+        queued.parameters,
+        [("path".to_owned(), format!("{MAILBOX}/2026/{}.tar", &queued.key[..queued.key.len() - 2]))]
+    );
     let files = unpack(&queued.content);
     let index = String::from_utf8(files["PIndex.xml"].clone()).unwrap();
-    assert!(index.contains(&format!("<sincro:Hash sincro:hashFunction=\"SHA-256\">{}</sincro:Hash>", sha256(&content))));
+    assert!(
+        index.contains(&format!("<sincro:Hash sincro:hashFunction=\"SHA-256\">{}</sincro:Hash>", sha256(&content)))
+    );
     assert!(index.contains("numero 7 &amp; &lt;altro&gt;"));
     let stamp = &files["PIndex.xml.tsr"];
     let digest = Sha256::digest(&files["PIndex.xml"]);
@@ -179,9 +190,8 @@ fn con_01_no_stamp_no_package() {
     let mut world = World::new().on();
     world.archive(1, 60);
     world.no_stamps.set(true);
-    let failed = world.step(|host| {
-        conservation::pack::pack(host, &settings(), MAILBOX, conservation::pack::Age::Settings, true)
-    });
+    let failed = world
+        .step(|host| conservation::pack::pack(host, &settings(), MAILBOX, conservation::pack::Age::Settings, true));
     assert!(matches!(failed, Err(conservation::host::Failure::Transient(_))), "{failed:?}");
     assert_eq!((world.archived(), world.kept.outbox.len()), (1, 0));
 }

@@ -29,7 +29,12 @@ fn con_03_manager_and_at_most_two_delegates_look_and_nobody_else() {
         (Some("altro@pec.alfa.example"), false),
         (None, true),
     ] {
-        for (name, terms) in [("status", &[][..]), ("search", &[]), ("show", &[("message-id", "m1@beta.example")]), ("export", &[("message-id", "m1@beta.example")])] {
+        for (name, terms) in [
+            ("status", &[][..]),
+            ("search", &[]),
+            ("show", &[("message-id", "m1@beta.example")]),
+            ("export", &[("message-id", "m1@beta.example")]),
+        ] {
             let mut arguments = vec![("mailbox", MAILBOX)];
             arguments.extend(who.map(|who| ("as", who)));
             arguments.extend_from_slice(terms);
@@ -96,15 +101,21 @@ fn con_03_an_export_is_the_bytes_that_were_delivered() {
     let (mut world, contents) = deposited();
     for (number, content) in contents.iter().enumerate() {
         let id = format!("m{}@beta.example", number + 1);
-        let (answer, output) = world.ask_with_output(&settings(), "export", &[("mailbox", MAILBOX), ("message-id", &id)]).unwrap();
+        let (answer, output) =
+            world.ask_with_output(&settings(), "export", &[("mailbox", MAILBOX), ("message-id", &id)]).unwrap();
         assert_eq!(output.as_ref(), Some(content));
         assert_eq!(answer["from-where"], "target");
     }
-    let package = world.ask(&settings(), "search", &[("mailbox", MAILBOX)]).unwrap()["results"][0]["package"].as_str().unwrap().to_owned();
-    let (answer, output) = world.ask_with_output(&settings(), "export", &[("mailbox", MAILBOX), ("package", &package)]).unwrap();
+    let package = world.ask(&settings(), "search", &[("mailbox", MAILBOX)]).unwrap()["results"][0]["package"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (answer, output) =
+        world.ask_with_output(&settings(), "export", &[("mailbox", MAILBOX), ("package", &package)]).unwrap();
     assert_eq!(output.as_ref(), world.target.get(answer["path"].as_str().unwrap()));
     // A package of another mailbox is none.
-    let other = world.ask(&settings(), "export", &[("mailbox", "altra@pec.alfa.example"), ("package", &package)]).unwrap();
+    let other =
+        world.ask(&settings(), "export", &[("mailbox", "altra@pec.alfa.example"), ("package", &package)]).unwrap();
     assert_eq!(other["valid"], false);
 }
 

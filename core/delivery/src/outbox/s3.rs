@@ -162,8 +162,7 @@ impl S3 {
         let size = content.len();
         let digest = tokio::task::spawn_blocking(move || content.sha256(&*source)).await;
         let digest = digest.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()));
-        let sha256 =
-            digest.map_err(|why| Attempt::Later { said: Said::words(why), away: false, wait: None })?;
+        let sha256 = digest.map_err(|why| Attempt::Later { said: Said::words(why), away: false, wait: None })?;
         let there = |what: &str| Ok(Attempt::Done(Said { code: Some(200), ..Said::words(what) }));
         let taken = || Ok(wrong(format!("another object has the name {name}")));
         match self.look(&name, size, &sha256).await? {
@@ -188,9 +187,11 @@ impl S3 {
         match self.look(&name, size, &sha256).await? {
             There::Same => there("stored"),
             There::Other if answer.status == 412 => taken(),
-            There::Other => {
-                Ok(Attempt::Later { said: Said::words("what lies there is not what was sent"), away: false, wait: None })
-            }
+            There::Other => Ok(Attempt::Later {
+                said: Said::words("what lies there is not what was sent"),
+                away: false,
+                wait: None,
+            }),
             There::Nothing => {
                 Ok(Attempt::Later { said: Said::words("it is not there after it was put"), away: false, wait: None })
             }

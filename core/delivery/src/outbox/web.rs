@@ -7,7 +7,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_RANGE, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER, USER_AGENT};
+use hyper::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
+    USER_AGENT,
+};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -15,8 +18,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::upload::{Progress, Upload};
 use super::fetch::{FetchError, Pieces};
+use super::upload::{Progress, Upload};
 use super::{ASKED_WAIT_MAX, BODY_MAX, egress};
 use crate::http::URL_MAX;
 

@@ -180,7 +180,12 @@ impl World {
         }
     }
 
-    pub fn ask(&mut self, settings: &Settings, name: &str, arguments: &[(&str, &str)]) -> Result<serde_json::Value, Failure> {
+    pub fn ask(
+        &mut self,
+        settings: &Settings,
+        name: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<serde_json::Value, Failure> {
         self.ask_with_output(settings, name, arguments).map(|(value, _)| value)
     }
 
@@ -361,13 +366,7 @@ impl Host for Step<'_> {
         Ok(())
     }
 
-    fn queue(
-        &self,
-        target: &str,
-        key: &str,
-        parameters: &[(String, String)],
-        content: &Vec<u8>,
-    ) -> Result<(), Error> {
+    fn queue(&self, target: &str, key: &str, parameters: &[(String, String)], content: &Vec<u8>) -> Result<(), Error> {
         assert!(key.len() <= 128 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)), "{key}");
         let queued = Queued {
             target: target.into(),

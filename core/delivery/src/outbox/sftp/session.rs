@@ -44,11 +44,8 @@ impl Failure {
     /// As the end of an attempt. Only another file under the same name is an answer for good: all else an operator can
     /// mend while the request waits.
     pub fn attempt(self) -> Attempt {
-        let later = |code, text: String| Attempt::Later {
-            said: Said { code, ..Said::words(text) },
-            away: false,
-            wait: None,
-        };
+        let later =
+            |code, text: String| Attempt::Later { said: Said { code, ..Said::words(text) }, away: false, wait: None };
         match self {
             Failure::Away(why) => Attempt::away(why),
             Failure::Later(code, why) => later(code, why),
@@ -100,7 +97,9 @@ impl Session {
         session.handshake().map_err(|error| Failure::Away(format!("handshake: {}", error.message())))?;
         let shown = session.host_key().map(|(key, _)| STANDARD_NO_PAD.encode(key)).unwrap_or_default();
         if shown != options.host_key.base64 {
-            return Err(Failure::Away(format!("the server shows another host key than the one that is named: {shown}")));
+            return Err(Failure::Away(format!(
+                "the server shows another host key than the one that is named: {shown}"
+            )));
         }
         let user = &options.username;
         let login = match &options.login {
