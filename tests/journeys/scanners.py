@@ -155,7 +155,7 @@ class Rspamd(Daemon):
     def __init__(self, folder):
         super().__init__(folder)
         local = self.folder / "local.d"
-        for name in ("local.d", "override.d", "db", "log", "run"):
+        for name in ("local.d", "override.d", "db", "logs", "run"):
             (self.folder / name).mkdir()
         (local / "worker-normal.inc").write_text(f'bind_socket = "127.0.0.1:{self.port}"; count = 1;\n')
         (local / "worker-controller.inc").write_text(f'bind_socket = "127.0.0.1:{free_port()}"; password = "q1"; enable_password = "q1";\n')
@@ -168,7 +168,7 @@ class Rspamd(Daemon):
         owned(self.folder, "_rspamd")
 
     def command(self):
-        folders = {"LOCAL_CONFDIR": "", "DBDIR": "/db", "RUNDIR": "/run", "LOGDIR": "/log"}
+        folders = {"LOCAL_CONFDIR": "", "DBDIR": "/db", "RUNDIR": "/run", "LOGDIR": "/logs"}
         user = ["-u", "_rspamd", "-g", "_rspamd"] if os.geteuid() == 0 else ["-i"]
         return [
             shutil.which("rspamd", path="/usr/bin:/usr/sbin"), "-f", *user, "-c", "/etc/rspamd/rspamd.conf",

@@ -180,6 +180,17 @@ chains:
 }
 
 #[test]
+fn the_manifests_of_the_plugins_are_manifests() {
+    let folders = fs::read_dir(folder("../../plugins")).unwrap().map(|entry| entry.unwrap().path());
+    let plugins: Vec<_> = folders.map(|folder| folder.join("plugin.yaml")).filter(|path| path.exists()).collect();
+    assert!(!plugins.is_empty());
+    for path in plugins {
+        let folder = path.parent().and_then(|folder| folder.file_name()).unwrap().to_owned();
+        assert_eq!(manifest(&path).name, folder.to_string_lossy());
+    }
+}
+
+#[test]
 fn a_bad_manifest_is_refused_with_every_mistake() {
     let text = "name: Pec\nversion: 0.1\ncontract: sigillo:mail@9.0.0\nstages: [acces, delivery, delivery]\n\
                 capabilities: [submit, sockets]\nauthor: x\nconfig: { a: { type: string }, b: text }\n";
