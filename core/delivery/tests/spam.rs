@@ -145,6 +145,15 @@ async fn rspamd_finds_what_it_would_mark_or_refuse_itself() {
     }
 }
 
+/// As rspamd 3.4 answers to its test text.
+#[tokio::test]
+async fn rspamd_that_skipped_what_it_would_refuse_has_looked() {
+    let body = r#"{"is_skipped":true,"score":0,"required_score":15,"action":"reject","symbols":{}}"#;
+    let report = rspamd(&Fake::any(says(http("200 OK", body))), &whole(CONTENT)).await.unwrap();
+    assert_eq!(report.threat.as_deref(), Some("unnamed"));
+    assert_eq!(report.rating.unwrap().action, "reject");
+}
+
 /// Whether an error is the one that it must be.
 type Judge = fn(&ScanError) -> bool;
 
