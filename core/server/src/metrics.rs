@@ -29,13 +29,38 @@ pub struct Metrics {
     evidence: IntGaugeVec,
     clock_steps: IntCounter,
     started: IntGauge,
-    outbox: IntGaugeVec,
-    outbox_attempts: IntCounterVec,
-    outbox_away: IntGaugeVec,
+    outbox: OutboxFigures,
     index_age: IntGaugeVec,
     index_success: IntGaugeVec,
     index_fetches: IntCounterVec,
     index_failures: IntCounterVec,
+}
+
+/// Of the outbox.
+struct OutboxFigures {
+    requests: IntGaugeVec,
+    attempts: IntCounterVec,
+    away: IntGaugeVec,
+}
+
+impl OutboxFigures {
+    fn new(registry: &Registry) -> Result<OutboxFigures, prometheus::Error> {
+        Ok(OutboxFigures {
+            requests: gauge(registry, "outbox", "Requests of the outbox", &["target", "state"])?,
+            attempts: counter(
+                registry,
+                "outbox_attempts_total",
+                "Ends of attempts at requests of the outbox, and of the requests (ended-…)",
+                &["target", "result"],
+            )?,
+            away: gauge(
+                registry,
+                "outbox_target_away",
+                "1 where the last attempts did not reach a target",
+                &["target"],
+            )?,
+        })
+    }
 }
 
 impl Metrics {
@@ -103,19 +128,7 @@ impl Metrics {
             )?,
             evidence: gauge(&registry, "evidence", "The message log as it stands", &["log", "what"])?,
             clock_steps: IntCounter::new("sigillo_clock_steps_total", "Times that the clock was seen to be set")?,
-            outbox: gauge(&registry, "outbox", "Requests of the outbox", &["target", "state"])?,
-            outbox_attempts: counter(
-                &registry,
-                "outbox_attempts_total",
-                "Ends of attempts at requests of the outbox, and of the requests (ended-…)",
-                &["target", "result"],
-            )?,
-            outbox_away: gauge(
-                &registry,
-                "outbox_target_away",
-                "1 where the last attempts did not reach a target",
-                &["target"],
-            )?,
+            outbox: OutboxFigures::new(&registry)?,
             started: IntGauge::new("sigillo_start_time_seconds", "When the server started, seconds since 1970")?,
             registry,
         };
@@ -178,7 +191,7 @@ impl Metrics {
 
     /// An attempt at a request of the outbox ended.
     pub fn outbox_attempt(&self, target: &str, result: &str) {
-        self.outbox_attempts.with_label_values(&[target, result]).inc();
+        self.outbox.attempts.with_label_values(&[target, result]).inc();
     }
 
     /// The outbox as it stands: by target and state how many requests, and the targets with whether they are away.
@@ -187,13 +200,13 @@ impl Metrics {
         counts: &[(String, String, u64, sigillo_store::Millis)],
         targets: impl Iterator<Item = (&'a str, bool)>,
     ) {
-        self.outbox.reset();
+        self.outbox.requests.reset();
         for (target, away) in targets {
-            self.outbox.with_label_values(&[target, "waiting"]).set(0);
-            self.outbox_away.with_label_values(&[target]).set(i64::from(away));
+            self.outbox.requests.with_label_values(&[target, "waiting"]).set(0);
+            self.outbox.away.with_label_values(&[target]).set(i64::from(away));
         }
         for (target, state, count, _) in counts {
-            self.outbox.with_label_values(&[target, state]).set(*count as i64);
+            self.outbox.requests.with_label_values(&[target, state]).set(*count as i64);
         }
     }
 
