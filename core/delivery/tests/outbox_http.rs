@@ -152,7 +152,8 @@ async fn nothing_but_a_whole_answer_is_done() {
     let later = |away: bool| move |a: &Attempt| matches!(a, Attempt::Later { away: found, .. } if *found == away);
     let refused =
         |words: &'static str| move |a: &Attempt| matches!(a, Attempt::Refused(said) if said.text.contains(words));
-    let cases: Vec<(&'static [u8], Box<dyn Fn(&Attempt) -> bool>)> = vec![
+    type Expected = Box<dyn Fn(&Attempt) -> bool>;
+    let cases: Vec<(&'static [u8], Expected)> = vec![
         (b"HTTP/1.1 400 Bad\r\nContent-Length: 9\r\n\r\nno number", Box::new(refused("no number"))),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", Box::new(refused("not followed"))),
         (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Box::new(later(false))),
