@@ -94,7 +94,8 @@ pub async fn run(
     if terminal {
         eprint!("\r\x1b[K");
     }
-    if let Some(out) = out {
+    // An answer without content makes no file: an empty one would look like what was asked for.
+    if let Some(out) = out.filter(|_| done.output) {
         out.finish()?;
     }
     let broken = |error: serde_json::Error| CommandError::Other(error.to_string());
