@@ -6,8 +6,8 @@
 //! `SHA-256(previous hash ‖ record)`, the first with 32 zero octets before it, so that a record changed, dropped or
 //! moved is found and named by [`Reader::verify_chain`].
 //!
-//! There are two chains ([`Stream`]): the message log itself, and what happens at the doors (logins, TLS, relay
-//! attempts), whose volume strangers choose. Chains are cut into files ([`sealing`]), stamped by an authority, and leave
+//! There are three chains ([`Stream`]): the message log itself; what happens at the doors (logins, TLS, relay attempts),
+//! whose volume strangers choose; and what administrators did, which nobody may crowd out. Chains are cut into files ([`sealing`]), stamped by an authority, and leave
 //! when they are past their time ([`retention`]).
 
 pub mod chain;
@@ -44,17 +44,20 @@ pub enum Stream {
     MessageLog,
     /// What happened at the doors: written soon after, and bounded in volume.
     FrontEnd,
+    /// What administrators did, or were refused: written in the commit that does it (ORG-03, LOG-23).
+    Audit,
 }
 
 impl Stream {
     /// Every chain.
-    pub const ALL: [Stream; 2] = [Stream::MessageLog, Stream::FrontEnd];
+    pub const ALL: [Stream; 3] = [Stream::MessageLog, Stream::FrontEnd, Stream::Audit];
 
     /// The word in names of files.
     pub fn word(self) -> &'static str {
         match self {
             Stream::MessageLog => "message-log",
             Stream::FrontEnd => "front-end",
+            Stream::Audit => "audit",
         }
     }
 
@@ -63,6 +66,7 @@ impl Stream {
         match self {
             Stream::MessageLog => 1,
             Stream::FrontEnd => 2,
+            Stream::Audit => 3,
         }
     }
 

@@ -123,6 +123,7 @@ CREATE TABLE IF NOT EXISTS folders (
     recent_from  BIGINT NOT NULL DEFAULT 1,
     UNIQUE (account, name)
 );
+CREATE INDEX IF NOT EXISTS folders_by_validity ON folders(uid_validity);
 CREATE TABLE IF NOT EXISTS items (
     folder        BIGINT NOT NULL REFERENCES folders(id) ON DELETE CASCADE,
     uid           BIGINT NOT NULL,
@@ -221,6 +222,71 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE INDEX IF NOT EXISTS outbox_by_due ON outbox(state, target, due);
 CREATE INDEX IF NOT EXISTS outbox_by_plugin ON outbox(plugin, state);
 CREATE INDEX IF NOT EXISTS outbox_by_message ON outbox(message);
+-- Who bought mailboxes, and under which terms. renews: months that are added by themselves at the expiry; 0: none.
+-- mailboxes: at most so many; 0: not bounded by the contract.
+CREATE TABLE IF NOT EXISTS customers (
+    id        TEXT PRIMARY KEY,
+    name      TEXT NOT NULL,
+    holder    TEXT NOT NULL,
+    contact   TEXT NOT NULL,
+    begins    BIGINT NOT NULL,
+    expires   BIGINT,
+    renews    INTEGER NOT NULL DEFAULT 0,
+    mailboxes BIGINT NOT NULL DEFAULT 0,
+    created   BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS customer_domains (
+    domain   TEXT PRIMARY KEY REFERENCES domains(name) ON DELETE CASCADE,
+    customer TEXT NOT NULL REFERENCES customers(id)
+);
+CREATE INDEX IF NOT EXISTS customer_domains_by_customer ON customer_domains(customer);
+-- What a login may administer. role: platform-administrator | role-manager | registration-officer. customer: whose
+-- domains a registration officer administers; '' for the other two.
+CREATE TABLE IF NOT EXISTS roles (
+    login    TEXT NOT NULL,
+    role     TEXT NOT NULL,
+    customer TEXT NOT NULL,
+    granted  BIGINT NOT NULL,
+    PRIMARY KEY (login, role, customer)
+);
+-- What keeps a customer, a domain or a mailbox (kind) from being used. what: suspended | ceasing. A cessation closes the
+-- service at `closes`; from `deletes` on its data is deleted.
+CREATE TABLE IF NOT EXISTS holds (
+    kind    TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    what    TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    since   BIGINT NOT NULL,
+    closes  BIGINT NOT NULL,
+    deletes BIGINT,
+    PRIMARY KEY (kind, name, what)
+);
+CREATE INDEX IF NOT EXISTS holds_by_deletion ON holds(deletes);
+-- Mobile telephones of users (E.164), and the last code that was sent to each: of it only the digest.
+CREATE TABLE IF NOT EXISTS mobiles (
+    login  TEXT PRIMARY KEY REFERENCES users(login) ON DELETE CASCADE,
+    mobile TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS recovery_codes (
+    login    TEXT PRIMARY KEY REFERENCES users(login) ON DELETE CASCADE,
+    digest   BLOB NOT NULL,
+    asked    BIGINT NOT NULL,
+    expires  BIGINT NOT NULL,
+    attempts BIGINT NOT NULL
+);
+-- Addresses that somebody had: whoever got one of them next would get what is meant for another.
+CREATE TABLE IF NOT EXISTS retired_addresses (
+    address TEXT PRIMARY KEY,
+    at      BIGINT NOT NULL
+);
+-- Messages brought from elsewhere, by the name that they had there, so that none is brought twice.
+CREATE TABLE IF NOT EXISTS imported (
+    account TEXT NOT NULL REFERENCES accounts(address) ON DELETE CASCADE,
+    folder  TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    uid     BIGINT NOT NULL,
+    PRIMARY KEY (account, folder, name)
+) WITHOUT ROWID;
 
 -- One row for every step that a chain ran: what was decided, by which plugin, at what cost.
 CREATE TABLE IF NOT EXISTS steps (
@@ -232,7 +298,7 @@ CREATE TABLE IF NOT EXISTS steps (
 CREATE INDEX IF NOT EXISTS steps_by_passage ON steps(passage);
 CREATE INDEX IF NOT EXISTS steps_by_instant ON steps(at);
 
--- The message log (stream 1) and the log of what happens at the doors (stream 2): append-only, each record's hash covers
+-- The message log (stream 1), the log of what happens at the doors (stream 2) and that of administration (stream 3): append-only, each record's hash covers
 -- the one before it in its stream. `record` is JSON, hashed octet for octet; `at` repeats its instant.
 CREATE TABLE IF NOT EXISTS evidence (
     stream   INTEGER NOT NULL,

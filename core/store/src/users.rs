@@ -128,11 +128,14 @@ impl Reader<'_> {
         Ok(statement.query_map([account.to_ascii_lowercase()], user)?.collect::<Result<_, _>>()?)
     }
 
-    /// The user of a login who may try to come in: he and his mailbox are active.
+    /// The user of a login who may try to come in: he and his mailbox are active, and nobody
+    /// suspended or ended its service.
     pub fn user_at_the_door(&self, login: &str) -> Result<Option<User>, StoreError> {
         let Some(user) = self.user(login)?.filter(|user| user.state == AccountState::Active) else { return Ok(None) };
         let account = self.account(&user.account)?;
-        Ok(account.filter(|account| account.is_open()).map(|_| user))
+        let open = account.is_some_and(|account| account.is_open())
+            && self.standing(&user.account, crate::commit::now())?.admits_users();
+        Ok(open.then_some(user))
     }
 }
 
