@@ -8,7 +8,7 @@ use super::{expect_none, files, is_test, production, text};
 const LAYERS: [&[&str]; 4] = [
     &["mail"],
     &["auth", "authenticity", "imap", "policy", "smtp", "store", "trust"],
-    &["delivery", "plugin"],
+    &["delivery", "plugin", "provisioning"],
     &["server"],
 ];
 /// What may be named within a row.
