@@ -86,13 +86,13 @@ impl Router {
         self.exchangers(domain).await
     }
 
-    async fn exchangers(&self, domain: &Domain) -> Result<Vec<NextHop>, Failure> {
+    /// The MX records of a domain: preference and name without its last dot, the preferred first. A route does not count.
+    pub async fn mail_exchangers(&self, domain: &Domain) -> Result<Vec<(u16, String)>, Failure> {
         let resolver = self.resolver.as_ref().ok_or_else(|| no_dns("no resolver is configured"))?;
-        let name = format!("{domain}.");
-        let mut hosts: Vec<(u16, String)> = match resolver.mx_lookup(name.as_str()).await {
+        let mut hosts: Vec<(u16, String)> = match resolver.mx_lookup(format!("{domain}.")).await {
             Ok(lookup) => {
                 let mx = |record: &hickory_resolver::proto::rr::Record| match &record.data {
-                    RData::MX(mx) => Some((mx.preference, mx.exchange.to_utf8())),
+                    RData::MX(mx) => Some((mx.preference, mx.exchange.to_utf8().trim_end_matches('.').to_owned())),
                     _ => None,
                 };
                 lookup.answers().iter().filter_map(mx).collect()
@@ -103,26 +103,31 @@ impl Router {
                     format!("Domain {domain} does not exist"),
                 ));
             }
-            // RFC 5321 §5.1: without MX records the domain itself is the exchanger.
-            Err(error) if error.is_no_records_found() => vec![(0, name.clone())],
+            Err(error) if error.is_no_records_found() => Vec::new(),
             Err(error) => return Err(no_dns(&error.to_string())),
         };
+        hosts.sort();
+        Ok(hosts)
+    }
+
+    async fn exchangers(&self, domain: &Domain) -> Result<Vec<NextHop>, Failure> {
+        let resolver = self.resolver.as_ref().ok_or_else(|| no_dns("no resolver is configured"))?;
+        let mut hosts = self.mail_exchangers(domain).await?;
+        // RFC 5321 §5.1: without MX records the domain itself is the exchanger.
         if hosts.is_empty() {
-            hosts.push((0, name));
+            hosts.push((0, domain.to_string()));
         }
         // RFC 7505 §3: a null MX says that the domain takes no mail.
         if let [(_, only)] = hosts.as_slice()
-            && only == "."
+            && only.is_empty()
         {
             let words = format!("Domain {domain} does not accept mail");
             return Err(Failure::permanent(EnhancedCode(5, 1, 10), words));
         }
-        hosts.sort();
         let mut hops = Vec::new();
         for (_, host) in hosts.into_iter().take(EXCHANGERS_MAX) {
-            if let Ok(found) = resolver.lookup_ip(host.as_str()).await {
+            if let Ok(found) = resolver.lookup_ip(format!("{host}.")).await {
                 let addresses = found.iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(ip, SMTP_PORT)).collect();
-                let host = host.trim_end_matches('.').to_owned();
                 hops.push(NextHop { host, addresses, security: Security::Opportunistic });
             }
         }

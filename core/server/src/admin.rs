@@ -3,12 +3,17 @@
 
 mod archive;
 mod charges;
+mod bulk;
+mod customers;
+mod domains;
 mod index;
 mod keys;
 mod mailboxes;
+mod maildir;
 mod message_file;
 mod offers;
 mod outbox;
+mod office;
 mod plugin_command;
 mod plugin_operation;
 mod quarantine;
@@ -17,6 +22,7 @@ mod readable;
 mod registry;
 mod serve;
 mod settings;
+mod users;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -50,6 +56,10 @@ pub struct Cli {
     /// The configuration file.
     #[arg(short, long, global = true, default_value = "sigillo.yaml", env = "SIGILLO_CONFIG")]
     config: PathBuf,
+    /// Run a command of provisioning (customer, role, domain, mailbox, user) with the rights of this login only, and in its
+    /// name in the audit trail.
+    #[arg(long, global = true, env = "SIGILLO_ACTOR", value_name = "LOGIN")]
+    actor: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -66,10 +76,19 @@ enum Command {
     },
     /// Domains whose mailboxes live here.
     #[command(subcommand)]
-    Domain(mailboxes::DomainCommand),
+    Domain(domains::DomainCommand),
     /// Mailboxes.
     #[command(subcommand)]
     Mailbox(mailboxes::MailboxCommand),
+    /// Who logs in to a mailbox, and passwords.
+    #[command(subcommand)]
+    User(users::UserCommand),
+    /// Customers and their contracts.
+    #[command(subcommand)]
+    Customer(customers::CustomerCommand),
+    /// Who may administer what.
+    #[command(subcommand)]
+    Role(customers::RoleCommand),
     /// What was accepted and is on its way.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -105,6 +124,8 @@ enum CommandError {
     Start(#[from] StartError),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Provisioning(#[from] sigillo_provisioning::Error),
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
@@ -176,11 +197,16 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         return plugin_command::run(&cli.config, words).await;
     }
     let config = Config::load(&cli.config)?;
+    let actor = cli.actor;
+    let office = |config: &Config| Ok::<_, CommandError>(office::Office::of(config, open(config)?, actor.as_deref()));
     match cli.command {
         Command::Serve => serve::serve(config).await,
         Command::Check { .. } | Command::Plugin(_) => Ok(()),
-        Command::Domain(command) => mailboxes::domain(&open(&config)?, command).await,
-        Command::Mailbox(command) => mailboxes::mailbox(&config, &open(&config)?, command).await,
+        Command::Domain(command) => domains::domain(&config, &office(&config)?, command).await,
+        Command::Mailbox(command) => mailboxes::mailbox(&config, &office(&config)?, command).await,
+        Command::User(command) => users::user(&office(&config)?, command).await,
+        Command::Customer(command) => customers::customer(&office(&config)?, command).await,
+        Command::Role(command) => customers::role(&office(&config)?, command).await,
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,
         Command::Outbox(command) => outbox::outbox(&config, &open(&config)?, command).await,
         Command::Index(command) => index::index(&config, command).await,

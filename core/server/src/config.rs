@@ -85,6 +85,9 @@ pub struct Config {
     /// How the message log is kept.
     #[serde(default)]
     pub evidence: crate::evidence::settings::Evidence,
+    /// Contracts, first passwords, deletion.
+    #[serde(default)]
+    pub provisioning: sigillo_provisioning::Settings,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -337,6 +340,7 @@ impl Config {
         self.trust.check(self)?;
         self.evidence.check()?;
         self.authentication.as_ref().map_or(Ok(()), Authentication::check)?;
+        self.provisioning.check()?;
         if !(1024..=4 * 1024 * 1024 * 1024).contains(&self.limits.message_size) {
             return Err("limits.message-size: wants 1 KiB to 4 GiB, in octets".into());
         }

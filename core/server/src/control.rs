@@ -7,6 +7,7 @@
 
 pub mod client;
 mod frame;
+pub mod import;
 mod operation;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -19,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
-pub use frame::{Done, OperationRequest, Reply, Request};
+pub use frame::{Done, ImportRequest, OperationRequest, Reply, Request};
 
 use crate::server::{Server, StartError};
 
@@ -114,6 +115,7 @@ async fn converse(
         let Ok(Some((request, body))) = next.map_err(std::io::Error::other)? else { return Ok(()) };
         let done = match request {
             Request::Operation(request) => operation::carry_out(server, request, &mut reader, body).await,
+            Request::Import(request) => import::carry_out(server, request, &mut reader, body).await,
         };
         match done {
             Ok(done) => answer(server, &mut writer, done).await?,

@@ -22,6 +22,7 @@ mod facts;
 pub mod imap_service;
 pub mod index;
 pub mod keys;
+mod life;
 mod listeners;
 mod metrics;
 mod monitor;

@@ -353,8 +353,12 @@ impl Server {
     /// the access point answers this with a notice.
     fn check_author(&self, letter: &Letter, structure: &Structure) -> Result<(), Failure> {
         let Some(identity) = &letter.origin.identity else { return Ok(()) };
-        let found = self.store().look(|r| r.account(identity)).map_err(Failure::internal)?;
-        if !found.is_some_and(|account| account.is_open()) {
+        let may_send = self.store().look(|r| {
+            let active = r.account(identity)?.is_some_and(|account| account.is_open());
+            // Whoever was suspended after he logged in sends no more.
+            Ok(active && r.standing(identity, sigillo_store::commit::now())?.admits_users())
+        });
+        if !may_send.map_err(Failure::internal)? {
             return Err(Failure::permanent(EnhancedCode::REFUSED, "The mailbox may not send"));
         }
         let domain = letter.reverse_path.mailbox().map(|mailbox| mailbox.domain().clone());

@@ -149,6 +149,7 @@ impl Server {
             if let Err(error) = self.store.write(move |tx| tx.sweep_history(days)).await {
                 tracing::error!(%error, "the history of mailboxes past its time cannot be removed");
             }
+            self.sweep_contracts(now).await;
             let days = self.config.limits.quarantine_days;
             match self.store.write(move |tx| tx.sweep_quarantine(days)).await {
                 Ok(0) => {}

@@ -178,6 +178,8 @@ pub fn mailbox_status(store: &Store, address: &Mailbox, size: u64) -> Result<Mai
         Ok(match r.account(&address.key())? {
             None => MailboxStatus::Unknown,
             Some(account) if account.state == AccountState::Disabled => MailboxStatus::Disabled,
+            // A delivery receipt must not say that a message is at the disposal of somebody whose service is over.
+            Some(_) if !r.standing(&address.key(), sigillo_store::commit::now())?.receives() => MailboxStatus::Disabled,
             Some(account) if account.used.saturating_add(size.max(1)) > account.quota => MailboxStatus::Full,
             Some(_) => MailboxStatus::Present,
         })

@@ -60,6 +60,7 @@ fn the_shipped_values_are_the_defaults() {
     let waits: Vec<_> = a.retry.iter().flatten().map(|seconds| std::time::Duration::from_secs(*seconds)).collect();
     assert_eq!(waits, shortest.schedule().waits);
     assert!(b.retry.is_none() && !sms.insecure && shortest.targets.is_empty());
+    assert_eq!(shipped.provisioning, shortest.provisioning);
     assert_eq!(shipped.log.format, shortest.log.format);
     assert_eq!(shipped.log.level, shortest.log.level);
     let (a, b) = (&shipped.evidence, &shortest.evidence);

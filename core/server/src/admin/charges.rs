@@ -4,9 +4,10 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use sigillo_store::charges::{Charge, Listed};
-use sigillo_store::{Kind, Reader, Store, StoreError};
+use sigillo_provisioning::{Operation, Subject};
+use sigillo_store::{Kind, Reader, StoreError};
 
-use super::mailboxes::parse;
+use super::office::{Office, mailbox as parse};
 use super::{CommandError, instant, say, say_json};
 
 /// Messages printed at once at most.
@@ -60,7 +61,7 @@ pub enum Work {
 }
 
 pub async fn messages(
-    store: &Store,
+    office: &Office,
     address: &str,
     folder: Option<String>,
     which: Which,
@@ -69,7 +70,10 @@ pub async fn messages(
     json: bool,
 ) -> Result<(), CommandError> {
     let key = parse(address)?.key();
-    let listed = store
+    let provisioning = &office.provisioning;
+    provisioning.may(&office.actor, Operation::MailboxShow, Subject::Mailbox(key.clone())).await?;
+    let listed = provisioning
+        .store()
         .read(move |r| {
             must_exist(r, &key)?;
             if let Some(folder) = &folder
@@ -119,14 +123,17 @@ fn as_json(listed: &Listed) -> Value {
 }
 
 pub async fn history(
-    store: &Store,
+    office: &Office,
     address: &str,
     number: Option<u64>,
     limit: u32,
     json: bool,
 ) -> Result<(), CommandError> {
     let key = parse(address)?.key();
-    let history = store
+    let provisioning = &office.provisioning;
+    provisioning.may(&office.actor, Operation::MailboxShow, Subject::Mailbox(key.clone())).await?;
+    let history = provisioning
+        .store()
         .read(move |r| {
             must_exist(r, &key)?;
             r.history(&key, number, limit)
@@ -148,12 +155,16 @@ pub async fn history(
     })
 }
 
-pub async fn work(store: &Store, working: Working, work: Work) -> Result<(), CommandError> {
+pub async fn work(office: &Office, working: Working, work: Work) -> Result<(), CommandError> {
     let key = parse(&working.address)?.key();
     let login = working.user.unwrap_or_else(|| key.clone());
     let number = working.number;
     let account = key.clone();
-    let charge = store
+    let subject = Subject::User { login: login.to_ascii_lowercase(), account: key.clone() };
+    office.provisioning.may(&office.actor, Operation::OwnWork, subject).await?;
+    let charge = office
+        .provisioning
+        .store()
         .write(move |tx| {
             let kind = must_exist(&tx.reader(), &account)?;
             if kind != Kind::MultiUser {

@@ -1,31 +1,19 @@
-//! `domain` and `mailbox`.
-
-use std::io::{IsTerminal, Read};
+//! `mailbox`.
 
 use clap::{Subcommand, ValueEnum};
-use sigillo_auth::Credential;
-use sigillo_mail::{Domain, Mailbox};
-use sigillo_store::{AccountState, DomainClass, Kind, NewAccount, Store};
+use sigillo_provisioning::Operation;
+use sigillo_provisioning::mailboxes::{MailboxStatus, NewMailbox};
+use sigillo_store::standing::{HoldOn, Standing};
+use sigillo_store::{AccountState, Kind};
 
+use super::office::{CeaseArguments, HoldChange, Office, ending, mailbox as parse};
 use super::settings::As;
-use super::{CommandError, charges, instant, offers, say, say_json, settings};
+use super::users::PasswordArguments;
+use super::{CommandError, bulk, charges, instant, maildir, offers, say, say_json, settings, users};
 use crate::config::{Config, Offer};
 
 /// Octets that a mailbox may hold by default (QUO-02: 1 GB in the smallest offer).
-const QUOTA: u64 = 1024 * 1024 * 1024;
-/// Shortest password accepted.
-const PASSWORD_MIN: usize = 8;
-/// Longest password accepted.
-const PASSWORD_MAX: usize = 1024;
-
-/// What a domain is for, as an argument.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Class {
-    /// Certified e-mail.
-    Certified,
-    /// Ordinary e-mail.
-    Ordinary,
-}
+pub(super) const QUOTA: u64 = 1024 * 1024 * 1024;
 
 /// What a mailbox is for, as an argument.
 #[derive(Clone, Copy, ValueEnum)]
@@ -49,25 +37,6 @@ impl From<KindWord> for Kind {
 }
 
 #[derive(Subcommand)]
-#[command(after_help = "Example:\n  sigillo domain add pec.alfa.example --class certified")]
-pub enum DomainCommand {
-    /// Make a domain ours.
-    Add {
-        /// Its name.
-        name: String,
-        /// What it is for; all mailboxes of a certified domain are certified.
-        #[arg(long, value_enum, default_value = "ordinary")]
-        class: Class,
-    },
-    /// Print every domain.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Subcommand)]
 #[command(after_help = "Examples:
   sigillo mailbox add ada@pec.alfa.example
   printf %s \"$PASSWORD\" | sigillo mailbox add ada@pec.alfa.example --password-stdin --quota 5368709120
@@ -79,9 +48,13 @@ pub enum DomainCommand {
   sigillo mailbox history ufficio@pec.alfa.example 17
   sigillo mailbox take ufficio@pec.alfa.example 17 --user bruno
   sigillo mailbox set ada@pec.alfa.example ordinary-mail reject
-  sigillo mailbox settings ada@pec.alfa.example")]
+  sigillo mailbox settings ada@pec.alfa.example
+  sigillo mailbox suspend ada@pec.alfa.example --reason 'sends spam, ticket 4711'
+  sigillo mailbox import-csv mailboxes.csv --dry-run
+  sigillo mailbox import-csv mailboxes.csv --credentials first-passwords.csv
+  sigillo mailbox import ada@pec.alfa.example /srv/old/ada@pec.alfa.example/Maildir")]
 pub enum MailboxCommand {
-    /// Make a mailbox. Without a password on standard input one is made and printed.
+    /// Make a mailbox. Without a password on standard input a first one is made and printed, which must be changed.
     Add {
         /// Its address; the domain must be there.
         address: String,
@@ -97,9 +70,11 @@ pub enum MailboxCommand {
         /// Recipients that it may send to in a day, instead of what the offer says; without one there is no limit.
         #[arg(long, value_name = "RECIPIENTS", value_parser = clap::value_parser!(u64).range(1..))]
         daily_sends: Option<u64>,
-        /// Read the password from standard input.
+        #[command(flatten)]
+        password: PasswordArguments,
+        /// The address may be one that somebody had before.
         #[arg(long)]
-        password_stdin: bool,
+        reuse: bool,
     },
     /// Print the offers by which mailboxes are made.
     Offers {
@@ -127,13 +102,20 @@ pub enum MailboxCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Change a password. Without one on standard input one is made and printed.
+    /// Print one mailbox.
+    Show {
+        /// Its address.
+        address: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give its holder another password. Without one on standard input a first one is made and printed.
     Passwd {
         /// The mailbox.
         address: String,
-        /// Read the password from standard input.
-        #[arg(long)]
-        password_stdin: bool,
+        #[command(flatten)]
+        password: PasswordArguments,
     },
     /// Change how much a mailbox may hold.
     Quota {
@@ -191,6 +173,30 @@ pub enum MailboxCommand {
     Release(charges::Working),
     /// Say that a message is done with.
     Complete(charges::Working),
+    /// Close it for its users, for a while; mail is received all the same.
+    Suspend {
+        /// The mailbox.
+        address: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Open it again.
+    Resume {
+        /// The mailbox.
+        address: String,
+    },
+    /// End its service: closed, later deleted.
+    Cease {
+        /// The mailbox.
+        address: String,
+        #[command(flatten)]
+        how: CeaseArguments,
+    },
+    /// Make the mailboxes of a table.
+    ImportCsv(bulk::CsvArguments),
+    /// Bring the messages of a Maildir++ into a mailbox.
+    Import(maildir::ImportArguments),
     /// Change a setting that plugins read; `mailbox settings` prints which there are.
     Set {
         /// The mailbox.
@@ -223,173 +229,134 @@ pub enum MailboxCommand {
     },
 }
 
-pub async fn domain(store: &Store, command: DomainCommand) -> Result<(), CommandError> {
+pub async fn mailbox(config: &Config, office: &Office, command: MailboxCommand) -> Result<(), CommandError> {
+    let (provisioning, actor) = (&office.provisioning, &office.actor);
     match command {
-        DomainCommand::Add { name, class } => {
-            let domain: Domain = name.parse().map_err(|e| CommandError::Usage(format!("'{name}': {e}")))?;
-            let class = match class {
-                Class::Certified => DomainClass::Certified,
-                Class::Ordinary => DomainClass::Ordinary,
-            };
-            store.write(move |tx| tx.add_domain(&domain, class)).await?;
-            say(&format!("domain {} added ({})", name.to_ascii_lowercase(), class.as_str()))
-        }
-        DomainCommand::List { json } => {
-            let domains = store.read(|r| r.domains()).await?;
-            if json {
-                return say_json(&domains);
-            }
-            domains.iter().try_for_each(|domain| say(&format!("{:<10} {}", domain.class.as_str(), domain.name)))
-        }
-    }
-}
-
-pub async fn mailbox(config: &Config, store: &Store, command: MailboxCommand) -> Result<(), CommandError> {
-    match command {
-        MailboxCommand::Add { address, offer, kind, quota, daily_sends, password_stdin } => {
+        MailboxCommand::Add { address, offer, kind, quota, daily_sends, password, reuse } => {
             let chosen = offer.map(|name| offers::find(config, &name)).transpose()?;
             let kind = offers::kind(chosen.as_ref(), kind.map(Into::into))?;
             let declared = settings::declared(config)?;
             let given = chosen.as_ref().map(|(_, offer)| offers::settings(offer, &declared)).transpose()?;
-            let (credential, made) = credential(password_stdin)?;
             let of_offer = chosen.as_ref().map(|(_, offer)| offer);
-            let new = NewAccount {
+            let new = NewMailbox {
                 address: parse(&address)?,
                 kind,
                 quota: quota.or(of_offer.map(Offer::quota)).unwrap_or(QUOTA),
                 daily_sends: daily_sends.or(of_offer.and_then(|offer| offer.daily_sends)),
                 offer: chosen.as_ref().map(|(name, _)| name.clone()),
-                credential,
-                initial: false,
-                expires: None,
+                settings: given.unwrap_or_default(),
+                reuse,
             };
             let key = new.address.key();
-            let account = key.clone();
-            store
-                .write(move |tx| {
-                    tx.add_account_of(&new)?;
-                    let mut given = given.into_iter().flatten();
-                    given.try_for_each(|(name, value)| tx.set_account_setting(&account, &name, &value))
-                })
-                .await?;
+            let made = provisioning.add_mailbox(actor, new, password.read()?).await?;
             say(&format!("mailbox {key} added ({})", kind.as_str()))?;
-            made.map_or(Ok(()), |password| say(&format!("password: {password}")))
+            users::tell(&made)
         }
         MailboxCommand::Offers { json } => offers::list(config, json),
-        MailboxCommand::Offer { address, offer } => offers::apply(config, store, &address, &offer).await,
+        MailboxCommand::Offer { address, offer } => offers::apply(config, office, &address, &offer).await,
         MailboxCommand::DailySends { address, recipients } => {
-            let key = parse(&address)?.key();
             let sends = Some(recipients).filter(|recipients| *recipients > 0);
-            store.write(move |tx| tx.set_daily_sends(&key, sends)).await?;
+            let mailbox = parse(&address)?;
+            let change = move |tx: &mut sigillo_store::Tx<'_>, key: &str| {
+                tx.set_daily_sends(key, sends)?;
+                Ok(vec![("daily-sends".to_owned(), recipients.to_string())])
+            };
+            provisioning.change(actor, Operation::MailboxOffer, &mailbox, change).await?;
             match sends {
                 Some(sends) => say(&format!("{address} may send to {sends} recipients a day")),
                 None => say(&format!("{address} may send without a daily limit")),
             }
         }
         MailboxCommand::Messages { address, folder, state, after, limit, json } => {
-            charges::messages(store, &address, folder, state, after, limit, json).await
+            charges::messages(office, &address, folder, state, after, limit, json).await
         }
         MailboxCommand::History { address, number, limit, json } => {
-            charges::history(store, &address, number, limit, json).await
+            charges::history(office, &address, number, limit, json).await
         }
-        MailboxCommand::Take(working) => charges::work(store, working, charges::Work::Take).await,
-        MailboxCommand::Release(working) => charges::work(store, working, charges::Work::Release).await,
-        MailboxCommand::Complete(working) => charges::work(store, working, charges::Work::Complete).await,
-        MailboxCommand::List { json } => list(store, json).await,
-        MailboxCommand::Passwd { address, password_stdin } => {
+        MailboxCommand::Take(working) => charges::work(office, working, charges::Work::Take).await,
+        MailboxCommand::Release(working) => charges::work(office, working, charges::Work::Release).await,
+        MailboxCommand::Complete(working) => charges::work(office, working, charges::Work::Complete).await,
+        MailboxCommand::List { json } => list(office, json).await,
+        MailboxCommand::Show { address, json } => {
+            let status = provisioning.mailbox(actor, &parse(&address)?).await?;
+            if json { say_json(&status) } else { print(&status) }
+        }
+        MailboxCommand::Passwd { address, password } => {
             let key = parse(&address)?.key();
-            let (credential, made) = credential(password_stdin)?;
-            let account = key.clone();
-            store.write(move |tx| tx.set_user_credential(&account, &credential, false, None)).await?;
+            let made = provisioning.give_password(actor, &key, password.read()?).await?;
             say(&format!("password of {key} changed"))?;
-            made.map_or(Ok(()), |password| say(&format!("password: {password}")))
+            users::tell(&made)
         }
         MailboxCommand::Quota { address, octets } => {
-            let key = parse(&address)?.key();
-            store.write(move |tx| tx.set_quota(&key, octets)).await?;
+            provisioning.set_quota(actor, &parse(&address)?, octets).await?;
             say(&format!("{address} may hold {octets} octets"))
         }
-        MailboxCommand::Disable { address } => set_state(store, &address, AccountState::Disabled).await,
-        MailboxCommand::Enable { address } => set_state(store, &address, AccountState::Active).await,
+        MailboxCommand::Disable { address } => set_state(office, &address, AccountState::Disabled).await,
+        MailboxCommand::Enable { address } => set_state(office, &address, AccountState::Active).await,
+        MailboxCommand::Suspend { address, reason } => {
+            office.hold(HoldOn::Mailbox, &parse(&address)?.key(), HoldChange::Suspend(reason)).await
+        }
+        MailboxCommand::Resume { address } => {
+            office.hold(HoldOn::Mailbox, &parse(&address)?.key(), HoldChange::Resume).await
+        }
+        MailboxCommand::Cease { address, how } => {
+            office.hold(HoldOn::Mailbox, &parse(&address)?.key(), HoldChange::Cease(how)).await
+        }
         MailboxCommand::Set { address, name, value, by } => {
-            settings::set(store, settings::declared(config)?, &address, name, &value, by).await
+            settings::set(office, settings::declared(config)?, &address, name, &value, by).await
         }
         MailboxCommand::Unset { address, name, by } => {
-            settings::unset(store, settings::declared(config)?, &address, name, by).await
+            settings::unset(office, settings::declared(config)?, &address, name, by).await
         }
         MailboxCommand::Settings { address, json } => {
-            settings::list(store, settings::declared(config)?, &address, json).await
+            settings::list(office, settings::declared(config)?, &address, json).await
         }
+        MailboxCommand::ImportCsv(arguments) => bulk::import_csv(config, office, arguments).await,
+        MailboxCommand::Import(arguments) => maildir::import(config, office, arguments).await,
     }
 }
 
-async fn list(store: &Store, json: bool) -> Result<(), CommandError> {
-    let accounts = store.read(|r| r.accounts()).await?;
-    if json {
-        return say_json(&accounts);
-    }
-    for account in &accounts {
-        let state = match (account.state, &account.suspended) {
-            (AccountState::Disabled, _) => "disabled",
-            (AccountState::Active, Some(_)) => "suspended",
-            (AccountState::Active, None) => "active",
-        };
-        let why = account.suspended.as_ref().map_or_else(String::new, |reason| format!("  ({reason})"));
-        let made = instant(account.created);
-        say(&format!(
-            "{:<40} {:<11} {state:<9} {:>14} of {:>14} octets  since {made}{}{why}",
-            account.address,
-            account.kind.as_str(),
-            account.used,
-            account.quota,
-            account.offer.as_ref().map_or_else(String::new, |offer| format!("  offer {offer}"))
-        ))?;
-    }
-    Ok(())
+async fn list(office: &Office, json: bool) -> Result<(), CommandError> {
+    let mailboxes = office.provisioning.mailboxes(&office.actor).await?;
+    if json { say_json(&mailboxes) } else { mailboxes.iter().try_for_each(line) }
 }
 
-async fn set_state(store: &Store, address: &str, state: AccountState) -> Result<(), CommandError> {
-    let key = parse(address)?.key();
-    store.write(move |tx| tx.set_account_state(&key, state)).await?;
-    say(&format!("{address} is {}", if state == AccountState::Active { "active" } else { "disabled" }))
-}
-
-pub(super) fn parse(address: &str) -> Result<Mailbox, CommandError> {
-    address.parse().map_err(|error| CommandError::Usage(format!("'{address}': {error}")))
-}
-
-/// The stored form of a password, and the password itself if it was made here.
-fn credential(from_stdin: bool) -> Result<(String, Option<String>), CommandError> {
-    let (password, made) = if from_stdin {
-        if std::io::stdin().is_terminal() {
-            eprintln!("Type the password, then Enter and Ctrl-D:");
-        }
-        let mut text = String::new();
-        let read = std::io::stdin().take(PASSWORD_MAX as u64 + 2).read_to_string(&mut text);
-        read.map_err(|error| CommandError::Usage(format!("the password cannot be read: {error}")))?;
-        let text = text.strip_suffix('\n').unwrap_or(&text);
-        (text.strip_suffix('\r').unwrap_or(text).to_owned(), None)
-    } else {
-        let password = random_password();
-        (password.clone(), Some(password))
+fn line(status: &MailboxStatus) -> Result<(), CommandError> {
+    let account = &status.account;
+    let state = match (&account.state, &status.standing) {
+        (AccountState::Disabled, _) => "disabled",
+        (_, Standing::Active) if account.suspended.is_some() => "suspended",
+        (_, Standing::Active) => "active",
+        (_, Standing::Suspended { .. }) => "suspended",
+        (_, Standing::Expired { .. }) => "expired",
+        (_, Standing::Closed { .. }) => "closed",
     };
-    if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()) {
-        return Err(CommandError::Usage(format!("a password has {PASSWORD_MIN} to {PASSWORD_MAX} octets")));
-    }
-    let credential = Credential::new(&password).map_err(|error| CommandError::Usage(error.to_string()))?;
-    Ok((credential.to_string(), made))
+    let why = account.suspended.as_ref().map_or_else(String::new, |reason| format!("  ({reason})"));
+    let made = instant(account.created);
+    say(&format!(
+        "{:<40} {:<11} {state:<9} {:>14} of {:>14} octets  since {made}{}{why}",
+        account.address,
+        account.kind.as_str(),
+        account.used,
+        account.quota,
+        account.offer.as_ref().map_or_else(String::new, |offer| format!("  offer {offer}"))
+    ))
 }
 
-/// 20 characters that are not mistaken for each other: 98 bits.
-fn random_password() -> String {
-    const LETTERS: &[u8; 31] = b"abcdefghijkmnpqrstuvwxyz2345679";
-    let mut password = String::new();
-    while password.len() < 20 {
-        // Values above the last whole multiple would make the first letters likelier.
-        let byte: u8 = rand::random();
-        if byte < 248 {
-            password.push(LETTERS[usize::from(byte) % LETTERS.len()] as char);
-        }
+fn print(status: &MailboxStatus) -> Result<(), CommandError> {
+    line(status)?;
+    if let Some(id) = &status.customer {
+        say(&format!("    of customer {id}"))?;
     }
-    password
+    match &status.standing {
+        Standing::Expired { since } => say(&format!("    the contract ended {}", instant(*since)))?,
+        Standing::Closed { deletes } => say(&format!("    closed; its data is deleted from {} on", instant(*deletes)))?,
+        Standing::Active | Standing::Suspended { .. } => {}
+    }
+    status.holds.iter().try_for_each(|hold| say(&format!("    {}", ending(hold))))
+}
+
+async fn set_state(office: &Office, address: &str, state: AccountState) -> Result<(), CommandError> {
+    office.provisioning.set_mailbox_state(&office.actor, &parse(address)?, state).await?;
+    say(&format!("{address} is {}", state.as_str()))
 }

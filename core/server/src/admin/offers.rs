@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use sigillo_policy::MailboxSettings;
-use sigillo_store::{Kind, Store, StoreError};
+use sigillo_provisioning::Operation;
+use sigillo_store::{Kind, StoreError};
 
-use super::mailboxes::parse;
+use super::office::{Office, mailbox as parse};
 use super::{CommandError, say, say_json, settings};
 use crate::config::{Config, Offer};
 
@@ -72,14 +73,15 @@ pub fn settings(offer: &Offer, declared: &MailboxSettings) -> Result<Vec<(String
 }
 
 /// Gives a mailbox another offer.
-pub async fn apply(config: &Config, store: &Store, address: &str, name: &str) -> Result<(), CommandError> {
+pub async fn apply(config: &Config, office: &Office, address: &str, name: &str) -> Result<(), CommandError> {
     let key = parse(address)?.key();
     let (name, offer) = find(config, name)?;
     let given = settings(&offer, &settings::declared(config)?)?;
     let said = json!({ "mailbox": key, "offer": name });
-    store
-        .write(move |tx| {
-            let account = tx.reader().account(&key)?;
+    office
+        .provisioning
+        .change(&office.actor, Operation::MailboxOffer, &parse(address)?, move |tx, key| {
+            let account = tx.reader().account(key)?;
             let account = account.ok_or_else(|| StoreError::NotFound(format!("mailbox {key}")))?;
             let kind = match offer.kinds.contains(&account.kind) {
                 true => account.kind,
@@ -91,13 +93,19 @@ pub async fn apply(config: &Config, store: &Store, address: &str, name: &str) ->
                     "{key} holds {} octets, more than the {} of offer '{name}'",
                     account.used,
                     offer.quota()
-                )));
+                ))
+                .into());
             }
-            tx.set_kind(&key, kind)?;
-            tx.set_offer(&key, &name)?;
-            tx.set_quota(&key, offer.quota())?;
-            tx.set_daily_sends(&key, offer.daily_sends)?;
-            given.iter().try_for_each(|(name, value)| tx.set_account_setting(&key, name, value))
+            tx.set_kind(key, kind)?;
+            tx.set_offer(key, &name)?;
+            tx.set_quota(key, offer.quota())?;
+            tx.set_daily_sends(key, offer.daily_sends)?;
+            given.iter().try_for_each(|(name, value)| tx.set_account_setting(key, name, value))?;
+            Ok(vec![
+                ("offer-before".to_owned(), account.offer.unwrap_or_default()),
+                ("offer".to_owned(), name),
+                ("kind".to_owned(), kind.as_str().to_owned()),
+            ])
         })
         .await?;
     say(&format!(

@@ -3,9 +3,10 @@
 use clap::ValueEnum;
 use serde_json::json;
 use sigillo_policy::{Diagnostic, MailboxSettings, SetBy};
-use sigillo_store::{Reader, Store, StoreError};
+use sigillo_provisioning::{Operation, Subject};
+use sigillo_store::{Reader, StoreError};
 
-use super::mailboxes::parse;
+use super::office::{Office, mailbox as parse};
 use super::{CommandError, say, say_json};
 use crate::check;
 use crate::config::Config;
@@ -31,7 +32,7 @@ pub fn declared(config: &Config) -> Result<MailboxSettings, CommandError> {
 
 /// Sets `name`, if it is declared, `by` may change it, and what it needs is so.
 pub async fn set(
-    store: &Store,
+    office: &Office,
     declared: MailboxSettings,
     address: &str,
     name: String,
@@ -43,19 +44,20 @@ pub async fn set(
     may_change(&name, setting.by, by)?;
     let value = setting.check(value).map_err(|why| CommandError::Usage(format!("{name} is {why}")))?;
     let said = format!("{key}: {name} is {value}");
-    store
-        .write(move |tx| {
-            must_exist(&tx.reader(), &key)?;
-            needs(&tx.reader(), &declared, &key, &name)?;
-            tx.set_account_setting(&key, &name, &value)
-        })
-        .await?;
+    let mailbox = parse(address)?;
+    let (needing, wanted) = (name.clone(), key.clone());
+    // What it needs is told before it is asked whether it may be changed; the change itself asks again.
+    office.provisioning.store().read(move |reader| {
+        must_exist(reader, &wanted)?;
+        needs(reader, &declared, &wanted, &needing)
+    }).await?;
+    office.provisioning.set_setting(&office.actor, by == As::User, &mailbox, &name, Some(&value)).await?;
     say(&said)
 }
 
 /// Takes a setting away. One that no plugin declares any more can be taken away too.
 pub async fn unset(
-    store: &Store,
+    office: &Office,
     declared: MailboxSettings,
     address: &str,
     name: String,
@@ -68,19 +70,15 @@ pub async fn unset(
         known(&declared, &name)?;
     }
     let said = format!("{key}: {name} is not set");
-    store
-        .write(move |tx| {
-            must_exist(&tx.reader(), &key)?;
-            tx.remove_account_setting(&key, &name)
-        })
-        .await?;
+    office.provisioning.set_setting(&office.actor, by == As::User, &parse(address)?, &name, None).await?;
     say(&said)
 }
 
 /// Prints every setting with what holds, what was chosen, and who may change it.
-pub async fn list(store: &Store, declared: MailboxSettings, address: &str, json: bool) -> Result<(), CommandError> {
+pub async fn list(office: &Office, declared: MailboxSettings, address: &str, json: bool) -> Result<(), CommandError> {
     let key = parse(address)?.key();
-    let rows = store.read(move |reader| rows(reader, &declared, &key)).await?;
+    office.provisioning.may(&office.actor, Operation::MailboxShow, Subject::Mailbox(key.clone())).await?;
+    let rows = office.provisioning.store().read(move |reader| rows(reader, &declared, &key)).await?;
     if json {
         return say_json(&rows);
     }

@@ -15,6 +15,20 @@ pub const REPLY_MAX: u64 = 26 << 20;
 pub enum Request {
     /// An operation of a plugin; the body is the message of `--file`, if it has octets.
     Operation(OperationRequest),
+    /// Messages of a Maildir for a mailbox, one behind the other in the body.
+    Import(ImportRequest),
+}
+
+/// Messages from elsewhere, in the order in which they are filed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImportRequest {
+    /// The mailbox.
+    pub address: String,
+    /// The folder, made if it is not there.
+    pub folder: String,
+    /// What the body holds.
+    pub items: Vec<super::import::Item>,
 }
 
 /// An operation of a plugin.

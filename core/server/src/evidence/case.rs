@@ -45,6 +45,16 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// His number.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Whom sudo says he was before: the operator's own word, as root could say anything.
+    pub fn before(&self) -> Option<String> {
+        std::env::var("SUDO_USER").ok()
+    }
+
     /// For a record of the log.
     pub fn details(&self) -> Vec<(String, String)> {
         let mut details = vec![("uid".to_owned(), self.uid.to_string())];

@@ -15,6 +15,8 @@ pub enum Which {
     MessageLog,
     /// Logins, TLS, attempts to relay, accesses to the log.
     FrontEnd,
+    /// What administrators did, or were refused.
+    Audit,
 }
 
 impl From<Which> for Stream {
@@ -22,6 +24,7 @@ impl From<Which> for Stream {
         match which {
             Which::MessageLog => Stream::MessageLog,
             Which::FrontEnd => Stream::FrontEnd,
+            Which::Audit => Stream::Audit,
         }
     }
 }
