@@ -30,6 +30,7 @@ pub const JOURNEYS: &[Need] = &[
     ("/usr/share/doc/libc-icap-mod-virus-scan", "libc-icap-mod-virus-scan"),
     ("rspamd", "rspamd"),
     ("spamd", "spamd"),
+    ("/usr/lib/dovecot/imap", "dovecot-imapd"),
     ("slapd", "slapd"),
     ("/usr/sbin/bearerbox", "kannel"),
     ("dnsmasq", "dnsmasq-base"),
