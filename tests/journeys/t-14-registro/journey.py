@@ -13,7 +13,7 @@ import subprocess
 import harness
 from authority import Authority
 
-NAME = re.compile(r"mail\.alfa\.example_\d{8}T\d{6}\+0[12]00_\d{8}T\d{6}\+0[12]00_(message-log|front-end)_1(-\d+)?\.jsonl")
+NAME = re.compile(r"mail\.alfa\.example_\d{8}T\d{6}\+0[12]00_\d{8}T\d{6}\+0[12]00_(message-log|front-end|audit)_1(-\d+)?\.jsonl")
 
 
 def configure(provider, authority):
@@ -100,8 +100,8 @@ def at_the_doors(pair):
 def sealed_and_stamped(pair, authority):
     """Files with the names and the stamps that the law wants; openssl says the same of the stamps."""
     done = json.loads(log(pair.alfa, "seal", "--json"))
-    harness.equal({file["log"] for file in done}, {"message-log", "front-end"}, "both logs are sealed")
-    harness.check(all(file["stamped"] for file in done), "both files are stamped")
+    harness.equal({file["log"] for file in done}, {"message-log", "front-end", "audit"}, "all logs are sealed")
+    harness.check(all(file["stamped"] for file in done), "all files are stamped")
     registro = pair.alfa.folder / "data/registro"
     for file in done:
         harness.check(NAME.fullmatch(file["name"]), f"{file['name']}: server, period, component, instance, form (LOG-08)")
@@ -116,7 +116,7 @@ def sealed_and_stamped(pair, authority):
     same = all((copies / f["name"]).read_bytes() == (registro / f["name"]).read_bytes() for f in done)
     harness.check(same, "the copies are the same bytes")
     status = json.loads(log(pair.alfa, "status", "--json"))
-    harness.equal([log["unstamped"] for log in status], [0, 0], "nothing is without a stamp")
+    harness.equal([log["unstamped"] for log in status], [0, 0, 0], "nothing is without a stamp")
     return next(file for file in done if file["log"] == "message-log")
 
 
