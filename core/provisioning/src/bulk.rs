@@ -17,7 +17,6 @@ use serde::Serialize;
 use sigillo_store::accounts::Kind;
 use sigillo_store::users::{NewUser, Role as UserRole};
 use sigillo_store::{Reader, StoreError, Tx};
-use tokio::sync::Semaphore;
 
 use crate::act::{Provisioning, detail, perform};
 use crate::actor::Actor;
@@ -367,24 +366,23 @@ impl Ready {
     }
 }
 
-/// The stored forms of first passwords, as many at once as there are processors.
+/// The stored forms of first passwords: each processor works through its share. One task for each password would have
+/// them on ever new threads, each of which keeps the memory of its computation.
 async fn hash_all(passwords: Vec<(String, u64)>) -> Result<Vec<(String, u64)>, Error> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let places = Arc::new(Semaphore::new(processors));
-    let tasks: Vec<_> = passwords
-        .into_iter()
-        .map(|(password, ends)| {
-            let places = places.clone();
-            tokio::spawn(async move {
-                let _place = places.acquire_owned().await;
-                passwords::hash(password, true).await.map(|credential| (credential, ends))
+    let share = passwords.len().div_ceil(processors).max(1);
+    let shares = passwords.chunks(share).map(<[(String, u64)]>::to_vec);
+    let tasks: Vec<_> = shares
+        .map(|share| {
+            tokio::task::spawn_blocking(move || {
+                let hash = |(password, ends): &(String, u64)| Ok((passwords::hash_first(password)?, *ends));
+                share.iter().map(hash).collect::<Result<Vec<_>, Error>>()
             })
         })
         .collect();
-    let mut hashed = Vec::with_capacity(tasks.len());
+    let mut hashed = Vec::with_capacity(passwords.len());
     for task in tasks {
-        let gone = |error: tokio::task::JoinError| Error::Store(StoreError::Stopped(error.to_string()));
-        hashed.push(task.await.map_err(gone)??);
+        hashed.extend(task.await.map_err(|error| Error::Store(StoreError::Stopped(error.to_string())))??);
     }
     Ok(hashed)
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sigillo_store::standing::{Hold, HoldKind, HoldOn};
-use sigillo_store::{Millis, Reader, StoreError};
+use sigillo_store::{AccountState, Millis, Reader, StoreError};
 
 use crate::act::{Provisioning, detail};
 use crate::actor::Actor;
@@ -123,7 +123,14 @@ impl Provisioning {
         let subject = subject(on, name);
         self.act(actor, operations(on).1, subject.clone(), move |tx| {
             must_exist(&tx.reader(), on, subject.name())?;
-            if !tx.lift_hold(on, subject.name(), HoldKind::Suspended)? {
+            let mut lifted = tx.lift_hold(on, subject.name(), HoldKind::Suspended)?;
+            // What a plugin suspended is resumed in the same way.
+            let account = tx.reader().account(subject.name())?.filter(|_| on == HoldOn::Mailbox);
+            if account.is_some_and(|account| account.suspended.is_some() && account.state == AccountState::Active) {
+                tx.set_account_state(subject.name(), AccountState::Active)?;
+                lifted = true;
+            }
+            if !lifted {
                 return Err(Error::invalid(subject.to_string(), "it is not suspended", "nothing is to be done"));
             }
             Ok(((), Vec::new()))

@@ -3,7 +3,7 @@
 //! By NIST SP 800-63B §5.1.1.2: a length, and not one of those that are tried first; no rules of composition, no change
 //! for its own sake.
 
-use sigillo_auth::Credential;
+use sigillo_auth::{Credential, CredentialError};
 use sigillo_auth::credential::PASSWORD_MAX;
 
 use crate::error::Error;
@@ -77,12 +77,21 @@ pub fn make() -> String {
 /// The stored form of a password; it takes tens of milliseconds, away from the runtime. Of a first password no keys for
 /// SCRAM are kept: nobody logs in by it.
 pub async fn hash(password: String, first: bool) -> Result<String, Error> {
-    let work = move || if first { Credential::without_scram(&password) } else { Credential::new(&password) };
-    let done = tokio::task::spawn_blocking(work).await;
-    let failed = |problem: String| Error::invalid("the password", problem, "choose another one");
-    done.map_err(|error| failed(error.to_string()))?
-        .map(|credential| credential.to_string())
-        .map_err(|error| failed(error.to_string()))
+    let work = move || if first { hash_first(&password) } else { stored(Credential::new(&password)) };
+    tokio::task::spawn_blocking(work).await.map_err(|error| unhashed(error.to_string()))?
+}
+
+/// The same of a first password, on this thread.
+pub(crate) fn hash_first(password: &str) -> Result<String, Error> {
+    stored(Credential::without_scram(password))
+}
+
+fn stored(credential: Result<Credential, CredentialError>) -> Result<String, Error> {
+    credential.map(|credential| credential.to_string()).map_err(|error| unhashed(error.to_string()))
+}
+
+fn unhashed(problem: String) -> Error {
+    Error::invalid("the password", problem, "choose another one")
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ pub fn roles(reader: &Reader<'_>, actor: &Actor, subject: &Subject) -> Result<Ve
     }
     let Some(user) = reader.user(&actor.name)? else { return Ok(Vec::new()) };
     let now = sigillo_store::commit::now();
-    let open = reader.account(&user.account)?.is_some_and(|account| account.state == AccountState::Active);
+    let open = reader.account(&user.account)?.is_some_and(|account| account.is_open());
     // Who may not log in has no other rights either; who must change his password first may do that and nothing else.
     if user.state != AccountState::Active || !open || !reader.standing(&user.account, now)?.admits_users() {
         return Ok(Vec::new());
