@@ -107,9 +107,9 @@ impl Provisioning {
                 }
             })
         });
-        written.await.map_err(|error| {
-            told.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(Error::Store(error))
-        })
+        written
+            .await
+            .map_err(|error| told.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(Error::Store(error)))
     }
 
     /// An operation: permission, job and record in one commit.

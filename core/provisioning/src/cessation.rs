@@ -189,7 +189,11 @@ impl Provisioning {
         self.act(actor, operations(on).2, subject.clone(), move |tx| {
             must_exist(&tx.reader(), on, subject.name())?;
             if !tx.lift_hold(on, subject.name(), HoldKind::Ceasing)? {
-                return Err(Error::invalid(subject.to_string(), "its service is not being ended", "nothing is to be done"));
+                return Err(Error::invalid(
+                    subject.to_string(),
+                    "its service is not being ended",
+                    "nothing is to be done",
+                ));
             }
             Ok(((), vec![detail("undone", true)]))
         })
@@ -209,7 +213,8 @@ impl Provisioning {
         dry_run: bool,
         guard: Option<Guard>,
     ) -> Result<DeletionReport, Error> {
-        let due = self.look(actor, Operation::Delete, Subject::Platform, move |reader| reader.due_deletions(now)).await?;
+        let due =
+            self.look(actor, Operation::Delete, Subject::Platform, move |reader| reader.due_deletions(now)).await?;
         let mut report = DeletionReport { dry_run, ..DeletionReport::default() };
         for hold in due {
             match hold.on {

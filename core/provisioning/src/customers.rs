@@ -146,7 +146,9 @@ impl Provisioning {
                 reader.customer(&wanted)?.map(|customer| status(reader, customer)).transpose()
             })
             .await?;
-        found.ok_or_else(|| Error::not_found(format!("customer {id}"), "`sigillo customer list` has those that there are"))
+        found.ok_or_else(|| {
+            Error::not_found(format!("customer {id}"), "`sigillo customer list` has those that there are")
+        })
     }
 
     /// Extends a contract to a new end (ADM-21); returns the new end. A cessation that was announced stays.
@@ -177,7 +179,8 @@ impl Provisioning {
             let mut due = Vec::new();
             for customer in reader.customers()? {
                 let over = customer.renews > 0 && customer.expires.is_some_and(|expires| expires <= now);
-                let ceasing = reader.holds_on(HoldOn::Customer, &customer.id)?.iter().any(|hold| hold.deletes.is_some());
+                let ceasing =
+                    reader.holds_on(HoldOn::Customer, &customer.id)?.iter().any(|hold| hold.deletes.is_some());
                 if over && !ceasing {
                     due.push(customer);
                 }

@@ -177,7 +177,9 @@ impl Provisioning {
             let mut seen = Vec::new();
             for account in reader.accounts()? {
                 let roles = roles(reader, &actor, &Subject::Mailbox(account.address.clone()))?;
-                let may = |role: &Role| matches!(role, Role::PlatformAdministrator | Role::RegistrationOfficer | Role::Holder);
+                let may = |role: &Role| {
+                    matches!(role, Role::PlatformAdministrator | Role::RegistrationOfficer | Role::Holder)
+                };
                 if roles.iter().any(may) {
                     seen.push(status(reader, account)?);
                 }

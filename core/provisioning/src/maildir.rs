@@ -69,7 +69,8 @@ pub struct Mail {
 pub fn has_name_of(root: &Path, address: &Mailbox) -> bool {
     let names = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let mut names = names.components().rev().filter_map(|part| part.as_os_str().to_str());
-    let mut named = |name: &str| name.eq_ignore_ascii_case(&address.key()) || name.eq_ignore_ascii_case(address.local_part());
+    let mut named =
+        |name: &str| name.eq_ignore_ascii_case(&address.key()) || name.eq_ignore_ascii_case(address.local_part());
     match names.next() {
         Some(name) if named(name) => true,
         Some(name) if name.eq_ignore_ascii_case("maildir") => names.next().is_some_and(&mut named),
@@ -84,9 +85,14 @@ fn is_real_folder(path: &Path) -> bool {
 /// The folders of a Maildir, the INBOX first.
 pub fn folders(root: &Path) -> Result<(Vec<MaildirFolder>, Vec<Problem>), Error> {
     let shown = root.display().to_string();
-    let unreadable = |error: std::io::Error| Error::invalid(&shown, error.to_string(), "name a Maildir that can be read");
+    let unreadable =
+        |error: std::io::Error| Error::invalid(&shown, error.to_string(), "name a Maildir that can be read");
     if !is_real_folder(&root.join("cur")) && !is_real_folder(&root.join("new")) {
-        return Err(Error::invalid(shown, "it has neither 'cur' nor 'new'", "name the Maildir itself (MIG-03: Maildir++)"));
+        return Err(Error::invalid(
+            shown,
+            "it has neither 'cur' nor 'new'",
+            "name the Maildir itself (MIG-03: Maildir++)",
+        ));
     }
     let mut found = vec![MaildirFolder { path: root.to_owned(), name: "INBOX".into() }];
     let mut problems = Vec::new();
@@ -202,7 +208,11 @@ fn mail(path: &Path, seen_by_somebody: bool, keywords: &HashMap<u8, String>) -> 
     }
     // The letters end at a comma: what follows is other software's own.
     let letters = info.split(',').next().unwrap_or_default();
-    let flags = if seen_by_somebody { letters.bytes().filter_map(|letter| flag(letter, keywords)).collect() } else { Vec::new() };
+    let flags = if seen_by_somebody {
+        letters.bytes().filter_map(|letter| flag(letter, keywords)).collect()
+    } else {
+        Vec::new()
+    };
     let milliseconds = i128::from(metadata.mtime()) * 1000 + i128::from(metadata.mtime_nsec()) / 1_000_000;
     Ok(Some(Mail {
         path: path.to_owned(),
@@ -352,11 +362,14 @@ mod tests {
         let inbox = MaildirFolder { path: root.to_owned(), name: "INBOX".into() };
         let (mails, problems) = messages(&inbox).unwrap();
         let found: Vec<(&str, String)> = mails.iter().map(|m| (m.name.as_str(), m.flags.join(" "))).collect();
-        assert_eq!(found, [
-            ("1700000002.M1P1.host,S=3", "\\Flagged \\Seen Lavoro".to_owned()),
-            ("1700000001.M1P1.host", "\\Draft $Forwarded \\Answered \\Deleted".to_owned()),
-            ("1700000003.M1P1.host", String::new()),
-        ]);
+        assert_eq!(
+            found,
+            [
+                ("1700000002.M1P1.host,S=3", "\\Flagged \\Seen Lavoro".to_owned()),
+                ("1700000001.M1P1.host", "\\Draft $Forwarded \\Answered \\Deleted".to_owned()),
+                ("1700000003.M1P1.host", String::new()),
+            ]
+        );
         let mut why: Vec<&str> = problems.iter().map(|problem| problem.problem.as_str()).collect();
         why.sort_unstable();
         assert_eq!(why, ["it is empty", "it is not a plain file; links are not followed"]);

@@ -240,11 +240,12 @@ pub fn permitted(
     let roles = roles(reader, actor, subject)?;
     let allowed = TABLE.iter().find(|(one, _)| *one == operation).map_or(&[][..], |(_, allowed)| *allowed);
     // A holder changes no password but his own, and works in no other's name, though his mailbox has other users.
-    let personal = matches!(operation, Operation::OwnPassword | Operation::OwnWork) && !actor.is_system() && subject.name() != actor.name;
+    let personal = matches!(operation, Operation::OwnPassword | Operation::OwnWork)
+        && !actor.is_system()
+        && subject.name() != actor.name;
     let by = roles.into_iter().find(|role| *role == Role::PlatformAdministrator || allowed.contains(role));
     Ok(by.filter(|_| !personal).ok_or_else(|| {
-        let needs: Vec<&str> =
-            [Role::PlatformAdministrator].iter().chain(allowed).map(|role| role.word()).collect();
+        let needs: Vec<&str> = [Role::PlatformAdministrator].iter().chain(allowed).map(|role| role.word()).collect();
         Error::Refused {
             actor: actor.name.clone(),
             operation: operation.phrase(),

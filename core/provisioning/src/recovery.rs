@@ -116,7 +116,9 @@ impl Provisioning {
             let code = code();
             let kept = Code { digest: digest(&login, &code), asked: now, expires: now + GOOD_MS, attempts: 0 };
             tx.put_recovery_code(&login, &kept)?;
-            let text = format!("{code} e' il codice per cambiare la password di {login}. Vale 15 minuti. Non darlo a nessuno.");
+            let text = format!(
+                "{code} e' il codice per cambiare la password di {login}. Vale 15 minuti. Non darlo a nessuno."
+            );
             let key = format!("{:x}-{now:x}", u64::from_be_bytes(first_octets(&digest(&login, ""))));
             gateway.queue(tx, &key, &mobile, &text)?;
             Ok(record(tx, &actor, Operation::Recovery, &subject, "done", vec![detail("step", "code sent")])?)

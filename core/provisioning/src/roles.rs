@@ -31,11 +31,9 @@ impl RoleRequest {
             (Role::PlatformAdministrator | Role::RoleManager, Some(_)) => {
                 Err(Error::invalid(self.role.word(), "it is a role for all customers", "leave --customer out"))
             }
-            (Role::Holder | Role::Operator, _) => Err(Error::invalid(
-                self.role.word(),
-                "it comes with a mailbox",
-                "add the mailbox, or a user to it",
-            )),
+            (Role::Holder | Role::Operator, _) => {
+                Err(Error::invalid(self.role.word(), "it comes with a mailbox", "add the mailbox, or a user to it"))
+            }
         }
     }
 }
@@ -70,7 +68,11 @@ impl Provisioning {
                 }
             }
             if !tx.grant_role(&login, request.role.word(), &customer)? {
-                return Err(Error::invalid(login, format!("it is {} already", request.role.word()), "nothing is to be done"));
+                return Err(Error::invalid(
+                    login,
+                    format!("it is {} already", request.role.word()),
+                    "nothing is to be done",
+                ));
             }
             Ok(((), vec![detail("login", login), detail("granted", request.role.word())]))
         })

@@ -78,7 +78,8 @@ impl Provisioning {
 
     /// Lets one more person into a multi-user mailbox (BOX-02, ADM-09).
     pub async fn add_user(&self, actor: &Actor, new: NewUser, password: Password) -> Result<Made, Error> {
-        let subject = Subject::User { login: new.login.to_ascii_lowercase(), account: new.account.to_ascii_lowercase() };
+        let subject =
+            Subject::User { login: new.login.to_ascii_lowercase(), account: new.account.to_ascii_lowercase() };
         self.may(actor, Operation::UserAdd, subject.clone()).await?;
         let hashed = self.hashed(password, &new.login).await?;
         let own = self.clone();
@@ -172,7 +173,14 @@ impl Provisioning {
         let Some(user) = user.filter(|user| proved && user.state == AccountState::Active) else {
             let actor = actor.clone();
             self.commit(move |tx| {
-                Ok(record(tx, &actor, Operation::OwnPassword, &subject, "refused", vec![detail("why", "old password")])?)
+                Ok(record(
+                    tx,
+                    &actor,
+                    Operation::OwnPassword,
+                    &subject,
+                    "refused",
+                    vec![detail("why", "old password")],
+                )?)
             })
             .await?;
             return Err(wrong());
@@ -203,10 +211,8 @@ impl Provisioning {
     /// Asks the table before anything that costs much.
     pub async fn may(&self, actor: &Actor, operation: Operation, subject: Subject) -> Result<(), Error> {
         let (own, name) = (actor.clone(), subject.clone());
-        let asked = self
-            .store()
-            .read(move |reader| crate::permissions::permitted(reader, &own, operation, &name))
-            .await?;
+        let asked =
+            self.store().read(move |reader| crate::permissions::permitted(reader, &own, operation, &name)).await?;
         if let Err(refusal) = asked {
             let actor = actor.clone();
             self.commit(move |tx| Ok(record(tx, &actor, operation, &subject, "refused", Vec::new())?)).await?;

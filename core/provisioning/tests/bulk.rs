@@ -90,12 +90,15 @@ async fn adm_15_a_table_becomes_mailboxes_and_a_second_run_changes_nothing() {
     let first = run(&house, TABLE).await;
     assert_eq!((first.added, first.unchanged, first.failed), (3, 0, 0));
     let (before, trail) = (state(&house), house.trail().await.len());
-    assert_eq!(before, [
-        "ada@pec.alfa.example Individual 1073741824 [\"ada@pec.alfa.example\"] [(\"forwarding\", \"allowed\")]",
-        "office@pec.alfa.example MultiUser 5368709120 [\"office@pec.alfa.example\", \"bruno\", \"carla\"] \
+    assert_eq!(
+        before,
+        [
+            "ada@pec.alfa.example Individual 1073741824 [\"ada@pec.alfa.example\"] [(\"forwarding\", \"allowed\")]",
+            "office@pec.alfa.example MultiUser 5368709120 [\"office@pec.alfa.example\", \"bruno\", \"carla\"] \
          [(\"archive\", \"on\")]",
-        "robot@pec.alfa.example Application 536870912 [\"robot@pec.alfa.example\"] []",
-    ]);
+            "robot@pec.alfa.example Application 536870912 [\"robot@pec.alfa.example\"] []",
+        ]
+    );
     let file = passwords(&house);
     assert_eq!(file.len(), 5);
     for (login, password) in &file {
@@ -129,7 +132,8 @@ async fn adm_15_all_mistakes_are_told_at_once_and_nothing_is_made() {
         .filter(|row| row.outcome == RowOutcome::Failed)
         .map(|row| (row.line, row.column.as_str()))
         .collect();
-    let columns = ["address", "address", "address", "offer", "kind", "operators", "set:forwarding", "address", "operators"];
+    let columns =
+        ["address", "address", "address", "offer", "kind", "operators", "set:forwarding", "address", "operators"];
     assert_eq!(found, (3..).zip(columns).collect::<Vec<_>>());
     assert!(report.rows.iter().any(|row| row.remedy.contains("did you mean pec.alfa.example?")));
     assert!(report.rows.iter().any(|row| row.problem.contains("quota is 1048576, here 5368709120")));

@@ -76,7 +76,10 @@ async fn adm_14_a_code_is_not_guessed() {
     own.ask_recovery(&house.root, ADA, Some(handed.clone())).await.unwrap();
     let next = handed.codes().remove(1);
     house.sql("UPDATE recovery_codes SET expires = 1").await;
-    assert!(own.redeem_recovery(&house.root, ADA, &next, "parola del tutto nuova").await.is_err(), "a quarter of an hour");
+    assert!(
+        own.redeem_recovery(&house.root, ADA, &next, "parola del tutto nuova").await.is_err(),
+        "a quarter of an hour"
+    );
 }
 
 #[tokio::test]

@@ -161,13 +161,16 @@ async fn log_23_the_trail_has_every_change_and_every_refusal() {
             (event.kind.as_str(), event.sender.as_str(), event.recipients[0].as_str(), event.result.as_str())
         })
         .collect();
-    assert_eq!(told, [
-        ("mailbox-add", OFFICER, "bruno@pec.alfa.example", "done"),
-        ("mailbox-quota", OFFICER, ADA, "refused"),
-        ("password-change", "root", ADA, "refused"),
-        ("password-change", "root", ADA, "done"),
-        ("mailbox-set", "root", ADA, "done"),
-    ]);
+    assert_eq!(
+        told,
+        [
+            ("mailbox-add", OFFICER, "bruno@pec.alfa.example", "done"),
+            ("mailbox-quota", OFFICER, ADA, "refused"),
+            ("password-change", "root", ADA, "refused"),
+            ("password-change", "root", ADA, "done"),
+            ("mailbox-set", "root", ADA, "done"),
+        ]
+    );
     let text = serde_json_text(&trail);
     let secret = made.password.unwrap();
     for word in [secret.as_str(), "secret number one", "wrong one", PASSWORD, "argon2", "SCRAM"] {

@@ -2,8 +2,8 @@
 //! configuration or the policy is at fault.
 
 mod archive;
-mod charges;
 mod bulk;
+mod charges;
 mod customers;
 mod domains;
 mod index;
@@ -12,8 +12,8 @@ mod mailboxes;
 mod maildir;
 mod message_file;
 mod offers;
-mod outbox;
 mod office;
+mod outbox;
 mod plugin_command;
 mod plugin_operation;
 mod quarantine;

@@ -43,8 +43,7 @@ pub struct Grant {
     pub granted: Millis,
 }
 
-const CUSTOMER: &str =
-    "SELECT id, name, holder, contact, begins, expires, renews, mailboxes, created FROM customers";
+const CUSTOMER: &str = "SELECT id, name, holder, contact, begins, expires, renews, mailboxes, created FROM customers";
 
 fn customer(row: &Row<'_>) -> rusqlite::Result<Customer> {
     Ok(Customer {
@@ -61,12 +60,7 @@ fn customer(row: &Row<'_>) -> rusqlite::Result<Customer> {
 }
 
 fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
-    Ok(Grant {
-        login: row.get(0)?,
-        role: row.get(1)?,
-        customer: row.get(2)?,
-        granted: row.get::<_, i64>(3)? as Millis,
-    })
+    Ok(Grant { login: row.get(0)?, role: row.get(1)?, customer: row.get(2)?, granted: row.get::<_, i64>(3)? as Millis })
 }
 
 impl Reader<'_> {
@@ -113,16 +107,17 @@ impl Reader<'_> {
 
     /// The roles of a login.
     pub fn roles_of(&self, login: &str) -> Result<Vec<Grant>, StoreError> {
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT login, role, customer, granted FROM roles WHERE login = ?1 ORDER BY role, customer")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT login, role, customer, granted FROM roles WHERE login = ?1 ORDER BY role, customer",
+        )?;
         Ok(statement.query_map([login.to_ascii_lowercase()], grant)?.collect::<Result<_, _>>()?)
     }
 
     /// Every role that was given, in order of the logins.
     pub fn roles(&self) -> Result<Vec<Grant>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT login, role, customer, granted FROM roles ORDER BY login, role, customer")?;
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT login, role, customer, granted FROM roles ORDER BY login, role, customer")?;
         Ok(statement.query_map([], grant)?.collect::<Result<_, _>>()?)
     }
 
@@ -156,9 +151,8 @@ impl Tx<'_> {
 
     /// Changes when a contract ends.
     pub fn set_customer_expiry(&mut self, id: &str, expires: Option<Millis>) -> Result<(), StoreError> {
-        let changed = self
-            .db
-            .execute("UPDATE customers SET expires = ?2 WHERE id = ?1", (id, expires.map(|at| at as i64)))?;
+        let changed =
+            self.db.execute("UPDATE customers SET expires = ?2 WHERE id = ?1", (id, expires.map(|at| at as i64)))?;
         if changed == 0 { Err(StoreError::NotFound(format!("customer {id}"))) } else { Ok(()) }
     }
 

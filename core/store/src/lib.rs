@@ -44,13 +44,13 @@ pub mod outbox;
 pub mod plugins;
 pub mod quarantine;
 pub mod queue;
-pub mod refiled;
 pub mod recovery;
+pub mod refiled;
 pub mod removal;
 pub mod segments;
 pub mod sends;
-pub mod users;
 pub mod standing;
+pub mod users;
 
 pub use accounts::{Account, AccountState, Domain, DomainClass, Kind, NewAccount, domains_of};
 pub use commit::{Reader, Store, Tx};

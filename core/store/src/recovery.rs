@@ -63,13 +63,7 @@ impl Tx<'_> {
             "INSERT INTO recovery_codes (login, digest, asked, expires, attempts) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (login) DO UPDATE SET digest = excluded.digest, asked = excluded.asked,
                 expires = excluded.expires, attempts = excluded.attempts",
-            (
-                login.to_ascii_lowercase(),
-                &code.digest[..],
-                code.asked as i64,
-                code.expires as i64,
-                code.attempts,
-            ),
+            (login.to_ascii_lowercase(), &code.digest[..], code.asked as i64, code.expires as i64, code.attempts),
         )?;
         Ok(())
     }

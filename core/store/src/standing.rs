@@ -153,8 +153,7 @@ impl Reader<'_> {
             "{HOLD} WHERE closes <= ?3 AND ((kind = 'mailbox' AND name = ?1) OR (kind = 'domain' AND name = ?2)
                 OR (kind = 'customer' AND name = (SELECT customer FROM customer_domains WHERE domain = ?2)))"
         ))?;
-        let holds: Vec<Hold> =
-            statement.query_map((&address, domain, now as i64), hold)?.collect::<Result<_, _>>()?;
+        let holds: Vec<Hold> = statement.query_map((&address, domain, now as i64), hold)?.collect::<Result<_, _>>()?;
         if let Some(over) = holds.iter().filter(|hold| hold.kind == HoldKind::Ceasing).min_by_key(|hold| hold.deletes) {
             return Ok(Standing::Closed { deletes: over.deletes.unwrap_or(Millis::MAX) });
         }
@@ -198,10 +197,9 @@ impl Tx<'_> {
 
     /// Takes back what was said; whether it was.
     pub fn lift_hold(&mut self, on: HoldOn, name: &str, kind: HoldKind) -> Result<bool, StoreError> {
-        let lifted = self.db.execute(
-            "DELETE FROM holds WHERE kind = ?1 AND name = ?2 AND what = ?3",
-            [on.word(), name, kind.word()],
-        )?;
+        let lifted = self
+            .db
+            .execute("DELETE FROM holds WHERE kind = ?1 AND name = ?2 AND what = ?3", [on.word(), name, kind.word()])?;
         Ok(lifted > 0)
     }
 }

@@ -81,7 +81,8 @@ impl Credentials {
         // Whole seconds, as the file has them.
         let ends = ends / 1000 * 1000;
         let password = passwords::make();
-        let until = jiff::Timestamp::from_millisecond(ends as i64).map_or_else(|_| ends.to_string(), |at| at.to_string());
+        let until =
+            jiff::Timestamp::from_millisecond(ends as i64).map_or_else(|_| ends.to_string(), |at| at.to_string());
         self.fresh.push([login.to_owned(), password.clone(), mailbox.to_owned(), until]);
         self.known.insert(login.to_owned(), (password, ends));
     }
@@ -91,7 +92,8 @@ impl Credentials {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        let failed = |error: String| Error::invalid(self.path.display().to_string(), error, "make room and run it again");
+        let failed =
+            |error: String| Error::invalid(self.path.display().to_string(), error, "make room and run it again");
         let mut lines = csv::Writer::from_writer(Vec::new());
         for line in self.fresh.drain(..) {
             lines.write_record(&line).map_err(|error| failed(error.to_string()))?;

@@ -107,7 +107,10 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<Column>, Error> {
         columns.push(column);
     }
     if !columns.iter().any(|column| matches!(column, Column::Address)) {
-        return Err(header_error("there is no column 'address'".into(), format!("the first line names the columns: {}", known())));
+        return Err(header_error(
+            "there is no column 'address'".into(),
+            format!("the first line names the columns: {}", known()),
+        ));
     }
     Ok(columns)
 }
@@ -139,7 +142,11 @@ impl Table {
                 continue;
             }
             if table.rows.len() + table.mistakes.len() >= ROWS_MAX {
-                return Err(Error::invalid(format!("line {line}"), format!("there are more than {ROWS_MAX} rows"), "cut the table in parts"));
+                return Err(Error::invalid(
+                    format!("line {line}"),
+                    format!("there are more than {ROWS_MAX} rows"),
+                    "cut the table in parts",
+                ));
             }
             match Row::read(line, &record, &columns) {
                 Ok(row) => table.rows.push(row),
@@ -213,7 +220,9 @@ impl Row {
             mistakes.push(mistake("address", "it is empty".into(), "give the address of the mailbox".into()));
         }
         match address {
-            Some(address) if mistakes.is_empty() => Ok(TableRow { line, address, kind, offer, quota, operators, settings }),
+            Some(address) if mistakes.is_empty() => {
+                Ok(TableRow { line, address, kind, offer, quota, operators, settings })
+            }
             _ => Err(mistakes),
         }
     }
@@ -271,9 +280,8 @@ fn read_operators(text: &str) -> Result<Vec<String>, Complaint> {
 impl TableRow {
     /// What is to be made, with the figures of its offer; the error names the column.
     pub(super) fn mailbox(&self, catalogue: &dyn Catalogue) -> Result<NewMailbox, (String, Error)> {
-        let invalid = |column: &str, problem: String| {
-            (column.to_owned(), Error::invalid(column, problem, "correct the row"))
-        };
+        let invalid =
+            |column: &str, problem: String| (column.to_owned(), Error::invalid(column, problem, "correct the row"));
         let offer = match &self.offer {
             Some(name) => Some(catalogue.offer(name).map_err(|problem| invalid("offer", problem))?),
             None => None,

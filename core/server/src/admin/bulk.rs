@@ -19,7 +19,8 @@ use crate::config::Config;
 const ROWS_SHOWN: usize = 200;
 
 #[derive(Args)]
-#[command(after_help = "The first line names the columns; separators are commas, or semicolons where there is no comma in
+#[command(
+    after_help = "The first line names the columns; separators are commas, or semicolons where there is no comma in
 it; UTF-8.
   address      the mailbox to be made; its domain must be there. The only column that must be.
   kind         individual (if empty), multi-user or application
@@ -34,7 +35,8 @@ the rest, and changes nothing of what is there.
 
 Examples:
   sigillo mailbox import-csv mailboxes.csv --dry-run
-  sigillo mailbox import-csv mailboxes.csv --credentials first-passwords.csv --report left.json")]
+  sigillo mailbox import-csv mailboxes.csv --credentials first-passwords.csv --report left.json"
+)]
 pub struct CsvArguments {
     /// The table.
     file: PathBuf,
@@ -123,7 +125,11 @@ pub async fn import_csv(config: &Config, office: &Office, arguments: CsvArgument
         };
         std::fs::write(path, text).map_err(|error| CommandError::Other(format!("{}: {error}", path.display())))?;
     }
-    if arguments.json { say_json(&report)? } else { print(&report, &shown)? }
+    if arguments.json {
+        say_json(&report)?
+    } else {
+        print(&report, &shown)?
+    }
     if report.failed > 0 || report.stopped { Err(CommandError::Found) } else { Ok(()) }
 }
 

@@ -3,8 +3,8 @@
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use sigillo_store::charges::{Charge, Listed};
 use sigillo_provisioning::{Operation, Subject};
+use sigillo_store::charges::{Charge, Listed};
 use sigillo_store::{Kind, Reader, StoreError};
 
 use super::office::{Office, mailbox as parse};

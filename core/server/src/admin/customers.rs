@@ -241,7 +241,8 @@ async fn deletions(office: &Office, dry_run: bool, on: Option<String>, json: boo
     report.domains.iter().try_for_each(|name| say(&format!("domain {name}: {word}")))?;
     report.customers.iter().try_for_each(|id| say(&format!("customer {id}: {word}")))?;
     report.kept.iter().try_for_each(|(address, why)| say(&format!("mailbox {address} stays: {why}")))?;
-    if report.mailboxes.is_empty() && report.domains.is_empty() && report.customers.is_empty() && report.kept.is_empty() {
+    if report.mailboxes.is_empty() && report.domains.is_empty() && report.customers.is_empty() && report.kept.is_empty()
+    {
         say("nothing is due")?;
     }
     for hold in office.provisioning.cessations(&office.actor).await? {

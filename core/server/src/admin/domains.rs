@@ -108,9 +108,7 @@ pub async fn domain(config: &Config, office: &Office, command: DomainCommand) ->
         DomainCommand::Suspend { name, reason } => {
             office.hold(HoldOn::Domain, parse(&name)?.as_str(), HoldChange::Suspend(reason)).await
         }
-        DomainCommand::Resume { name } => {
-            office.hold(HoldOn::Domain, parse(&name)?.as_str(), HoldChange::Resume).await
-        }
+        DomainCommand::Resume { name } => office.hold(HoldOn::Domain, parse(&name)?.as_str(), HoldChange::Resume).await,
         DomainCommand::Cease { name, how } => {
             office.hold(HoldOn::Domain, parse(&name)?.as_str(), HoldChange::Cease(how)).await
         }

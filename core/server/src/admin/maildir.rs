@@ -25,13 +25,15 @@ const PIECE: usize = 64 * 1024;
 const PROBLEMS_SHOWN: usize = 100;
 
 #[derive(Args)]
-#[command(after_help = "The folder is a Maildir++ as Courier and Dovecot write it. Folders keep their names (modified UTF-7 or
+#[command(
+    after_help = "The folder is a Maildir++ as Courier and Dovecot write it. Folders keep their names (modified UTF-7 or
 UTF-8), messages their bytes (line ends become CRLF), flags, keywords and times. What was brought before is not brought
 again: an interrupted run is run again. The mailbox must have the name that it had there (MIG-02).
 
 Examples:
   sigillo mailbox import ada@pec.alfa.example /srv/old/ada@pec.alfa.example/Maildir --dry-run
-  sigillo mailbox import ada@pec.alfa.example /srv/old/ada@pec.alfa.example/Maildir --report left.json")]
+  sigillo mailbox import ada@pec.alfa.example /srv/old/ada@pec.alfa.example/Maildir --report left.json"
+)]
 pub struct ImportArguments {
     /// The mailbox; it must be there.
     address: String,
@@ -104,7 +106,11 @@ pub async fn import(config: &Config, office: &Office, arguments: ImportArguments
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         std::fs::write(path, text).map_err(|error| CommandError::Other(format!("{}: {error}", path.display())))?;
     }
-    if arguments.json { say_json(&report)? } else { print(&report)? }
+    if arguments.json {
+        say_json(&report)?
+    } else {
+        print(&report)?
+    }
     if report.problems.is_empty() && !report.stopped { Ok(()) } else { Err(CommandError::Found) }
 }
 
@@ -175,7 +181,11 @@ impl Run<'_> {
             // Opened first and measured then: what grows or shrinks behind is not what was promised.
             let opened = open(&mail.path).and_then(|file| {
                 let metadata = file.metadata()?;
-                if metadata.is_file() { Ok((file, metadata.len())) } else { Err(std::io::ErrorKind::InvalidInput.into()) }
+                if metadata.is_file() {
+                    Ok((file, metadata.len()))
+                } else {
+                    Err(std::io::ErrorKind::InvalidInput.into())
+                }
             });
             match opened {
                 Ok((file, octets)) => {
@@ -273,7 +283,9 @@ impl tokio::io::AsyncRead for Files {
             ready!(std::pin::Pin::new(file).poll_read(context, &mut piece))?;
             if piece.filled().is_empty() && wanted > 0 {
                 // What follows must not be taken for the rest of this one.
-                return Poll::Ready(Err(std::io::Error::other("a file of the Maildir became shorter while it was read")));
+                return Poll::Ready(Err(std::io::Error::other(
+                    "a file of the Maildir became shorter while it was read",
+                )));
             }
             *rest -= piece.filled().len() as u64;
             buffer.put_slice(piece.filled());

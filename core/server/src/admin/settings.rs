@@ -47,10 +47,14 @@ pub async fn set(
     let mailbox = parse(address)?;
     let (needing, wanted) = (name.clone(), key.clone());
     // What it needs is told before it is asked whether it may be changed; the change itself asks again.
-    office.provisioning.store().read(move |reader| {
-        must_exist(reader, &wanted)?;
-        needs(reader, &declared, &wanted, &needing)
-    }).await?;
+    office
+        .provisioning
+        .store()
+        .read(move |reader| {
+            must_exist(reader, &wanted)?;
+            needs(reader, &declared, &wanted, &needing)
+        })
+        .await?;
     office.provisioning.set_setting(&office.actor, by == As::User, &mailbox, &name, Some(&value)).await?;
     say(&said)
 }

@@ -155,6 +155,9 @@ mod tests {
         assert_eq!(known(None, &["mx.other.example"], Some("Beta PEC")), "", "it went to another provider");
         assert!(known(None, &["mx.alfa.example"], None).contains("mail for it is refused"));
         assert!(known(None, &[], Some("Alfa PEC")).contains("still has it as ours"));
-        assert!(known(Some(DomainClass::Ordinary), &["mx.alfa.example"], Some("Alfa PEC")).contains("here it is not certified"));
+        assert!(
+            known(Some(DomainClass::Ordinary), &["mx.alfa.example"], Some("Alfa PEC"))
+                .contains("here it is not certified")
+        );
     }
 }
