@@ -151,9 +151,12 @@ class Https(Service):
         self.files = self.folder / "files"
         self.files.mkdir()
         self.folder.chmod(0o755)
-        extension = "subjectAltName=IP:127.0.0.1"
-        harness.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.folder / "key.pem",
-                    "-out", self.folder / "cert.pem", "-days", "400", "-subj", "/CN=127.0.0.1", "-addext", extension)
+        openssl = lambda *words: harness.run("openssl", *words, cwd=self.folder)
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-out", "root.pem", "-days", "400", "-subj", "/CN=Root")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=127.0.0.1",
+                "-addext", "subjectAltName=IP:127.0.0.1")
+        openssl("x509", "-req", "-in", "request.pem", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
+                "-days", "400", "-copy_extensions", "copy", "-out", "cert.pem")
         hashed = harness.run("openssl", "passwd", "-apr1", "segreta").decode().strip()
         (self.folder / "users").write_text(f"alfa:{hashed}\n")
         (self.folder / "secret").write_text("segreta\n")
@@ -183,6 +186,6 @@ http {{
     protocol: http
     url: https://127.0.0.1:{self.port}
     auth: {{ basic: alfa, secret-file: {self.folder}/secret }}
-    tls-anchors: {self.folder}/cert.pem
+    tls-anchors: {self.folder}/root.pem
     limits: {{ timeout: 20, retry: [1], expire-hours: 48 }}
 """
