@@ -60,8 +60,11 @@ pub(super) fn check(offers: &BTreeMap<String, Offer>) -> Result<(), String> {
     })
 }
 
-/// The five of the service: name, description, kind, gigabytes of mailbox, of archive and of conservation.
-const BUILT_IN: [(&str, &str, Kind, u64, Option<u64>, Option<u64>); 5] = [
+/// Name, description, kind, gigabytes of mailbox, of archive and of conservation.
+type BuiltIn = (&'static str, &'static str, Kind, u64, Option<u64>, Option<u64>);
+
+/// The five of the service.
+const BUILT_IN: [BuiltIn; 5] = [
     ("smart", "Individual, without archive", Kind::Individual, 1, None, None),
     ("pro", "Individual, with archive", Kind::Individual, 5, Some(5), None),
     ("plus", "Individual, with a larger archive", Kind::Individual, 5, Some(10), None),
