@@ -45,6 +45,9 @@ pub const JOURNEYS: &[Need] = &[
 /// The other server of the comparison, and its load generator.
 pub const COMPARE: &[Need] = &[("postfix", "postfix"), ("smtp-source", "postfix")];
 
+/// What the whole policy is compared with.
+pub const COST: &[Need] = &[("rspamd", "rspamd")];
+
 /// The compiler that builds guests where the usual one has no target for them.
 pub const GUESTS: &[Need] = &[
     ("/usr/bin/rustc", "rustc-web"),

@@ -34,6 +34,8 @@ Tasks of this repository
                                                     two providers in a folder, ready for `sigillo serve`
   cargo xtask compare [--messages N] [--connections N] [--rounds N]
                                                     throughput beside Postfix, in one run
+  cargo xtask cost [--messages N] [--rounds N] [--size OCTETS]
+                                                    what the whole policy costs a message, beside rspamd under Postfix
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let result = match task.as_str() {
         // Its words are for the script it starts.
         "compare" => compare::compare(&words.collect::<Vec<_>>()),
+        "cost" => compare::cost(&words.collect::<Vec<_>>()),
         _ => Arguments::parse(words).and_then(|arguments| dispatch(&task, arguments)),
     };
     match result {
