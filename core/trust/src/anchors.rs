@@ -1,17 +1,21 @@
 //! Trusted roots, and the path from a signer's certificate to a root (RFC 5280 §6), with what is known of
 //! the revocation of its certificates (RFC 5280 §6.3, RFC 6960).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::sha::Sha256;
 use openssl::ssl::SslFiletype;
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder};
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use openssl::x509::{X509, X509KeyUsage, X509PurposeId, X509Ref, X509StoreContext, X509StoreContextRef};
 
+use crate::known::Known;
 use crate::problem::Problem;
 use crate::revocation::{Question, Responders, Revocation, Status, list_locations};
 use crate::signing::stack;
@@ -23,6 +27,8 @@ const LEVEL_WITHOUT_SHA1: i32 = 1;
 /// How long parsed lists are used again, seconds: a list of 1 MB takes some milliseconds to parse, and messages come many
 /// a second. The library keeps the instant of a check beside the lists, so that they are parsed anew with each step.
 const STEP: u64 = 10;
+/// Certificates remembered as being on none of the lists of a step.
+const LISTED_MAX: usize = 4096;
 /// A file changed more recently than this may change again without a trace in its time.
 const SETTLED: Duration = Duration::from_secs(2);
 /// `X509_V_ERR_CERT_REVOKED` of `<openssl/x509_vfy.h>`.
@@ -53,6 +59,7 @@ pub struct Anchors {
     revocation: Option<Arc<Revocation>>,
     accept_sha1: bool,
     parsed: Arc<Mutex<Option<Parsed>>>,
+    known: Arc<Known>,
 }
 
 /// A path that was verified: the signer's certificate first, the anchor last.
@@ -67,8 +74,9 @@ struct Stamp {
     file: Option<(SystemTime, u64)>,
 }
 
-/// Roots and lists at an instant.
-struct Lists(X509Store);
+/// Roots and lists at an instant, and the certificates that were found on none of these lists, by the digest of their path:
+/// with the same lists and the same instant it comes out the same.
+struct Lists(X509Store, Mutex<HashSet<[u8; 32]>>);
 
 /// What was parsed last.
 type Parsed = (Stamp, Arc<Lists>);
@@ -87,12 +95,26 @@ impl Anchors {
         if roots.is_empty() {
             return Err(AnchorsError::Empty);
         }
-        Ok(Anchors { roots, lists: None, revocation: None, accept_sha1: true, parsed: Arc::default() })
+        Ok(Anchors {
+            roots,
+            lists: None,
+            revocation: None,
+            accept_sha1: true,
+            parsed: Arc::default(),
+            known: Arc::default(),
+        })
     }
 
     /// Trusts nobody: for a server that has no certified mail.
     pub fn none() -> Anchors {
-        Anchors { roots: Vec::new(), lists: None, revocation: None, accept_sha1: false, parsed: Arc::default() }
+        Anchors {
+            roots: Vec::new(),
+            lists: None,
+            revocation: None,
+            accept_sha1: false,
+            parsed: Arc::default(),
+            known: Arc::default(),
+        }
     }
 
     /// Demands that no certificate of a path is on the PEM revocation lists in this file; every authority of the path
@@ -120,12 +142,18 @@ impl Anchors {
     /// Says whether signatures and certificates made with SHA-1 are accepted.
     pub fn with_sha1(mut self, accept: bool) -> Anchors {
         self.accept_sha1 = accept;
+        self.known = Arc::default(); // a path that held with SHA-1 may not hold without
         self
     }
 
     /// Whether SHA-1 is accepted.
     pub fn accepts_sha1(&self) -> bool {
         self.accept_sha1
+    }
+
+    /// The signers whose path held under these roots.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
     }
 
     /// The path from `certificate` to a root at an instant (milliseconds since 1970, UTC), over any of `others`:
@@ -189,7 +217,16 @@ impl Anchors {
             return Ok(());
         }
         let lists = self.lists(at)?;
-        verified(&lists.0, certificate, &path.0)?.map(drop)
+        let name = path.name_of(certificate)?;
+        if lists.1.lock().unwrap_or_else(PoisonError::into_inner).contains(&name) {
+            return Ok(());
+        }
+        verified(&lists.0, certificate, &path.0)??;
+        let mut found = lists.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() < LISTED_MAX {
+            found.insert(name);
+        }
+        Ok(())
     }
 
     /// The questions to responders about a path that are not answered yet.
@@ -257,7 +294,7 @@ impl Anchors {
         let flags = X509VerifyFlags::PARTIAL_CHAIN | X509VerifyFlags::CRL_CHECK | X509VerifyFlags::EXTENDED_CRL_SUPPORT;
         let parameters = parameters(stamp.step * STEP, flags)?;
         builder.set_param(&parameters)?;
-        let lists = Arc::new(Lists(builder.build()));
+        let lists = Arc::new(Lists(builder.build(), Mutex::default()));
         let settled = |(modified, _): (SystemTime, u64)| modified.elapsed().is_ok_and(|age| age > SETTLED);
         *parsed = file.is_none_or(settled).then(|| (stamp, lists.clone()));
         Ok(lists)
@@ -265,6 +302,20 @@ impl Anchors {
 }
 
 impl TrustedPath {
+    /// Every certificate, the signer's first.
+    pub(crate) fn certificates(&self) -> &[X509] {
+        &self.0
+    }
+
+    /// Names a certificate together with the path that it is judged over.
+    fn name_of(&self, certificate: &X509) -> Result<[u8; 32], ErrorStack> {
+        let mut hash = Sha256::new();
+        for certificate in std::iter::once(certificate).chain(&self.0) {
+            hash.update(&certificate.digest(MessageDigest::sha256())?);
+        }
+        Ok(hash.finish())
+    }
+
     /// Each certificate but the anchor, with its issuer's.
     fn links(&self) -> impl Iterator<Item = (&X509, &X509)> {
         self.0.iter().zip(self.0.iter().skip(1))

@@ -19,6 +19,7 @@ mod ber;
 pub mod changes;
 pub mod directory;
 pub mod edition;
+mod known;
 mod ldif;
 pub mod problem;
 pub mod revocation;

@@ -1,6 +1,7 @@
 //! What the signature of a message proves ([PEC §2.2.2], RFC 8551 §3.5).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
@@ -8,17 +9,15 @@ use bytes::Bytes;
 use cms::cert::x509::der::oid::db::rfc5911;
 use cms::cert::x509::der::{Decode, Encode};
 use cms::cert::x509::time::Time;
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
-use openssl::hash::MessageDigest;
-use openssl::x509::X509Ref;
 use sigillo_mail::rope::NoSource;
 use sigillo_mail::structure::{Part, Structure};
 use sigillo_mail::{Rope, Source};
 
-use crate::anchors::{Anchors, TrustedPath, distinguished_name};
+use crate::anchors::{Anchors, TrustedPath};
 use crate::directory::INDEX_OCTETS_MAX;
+use crate::known::{self, SignerCertificate};
 use crate::problem::Problem;
-use crate::signature::{certificates, check, name, only_signer, rfc822_names, serial};
+use crate::signature::{check, name, only_signer};
 use crate::signed_data::{SignedData, SignerView, normalise};
 
 /// Longest signature part, octets as transmitted; genuine ones have 5 to 12 thousand. Taking it apart can need forty
@@ -143,13 +142,24 @@ fn examine_signer(
     found: &mut Verification,
 ) -> Result<(), Problem> {
     let signer = only_signer(signed)?;
-    let (certificate, others) = certificates(signed, signer)?;
-    found.certificate = Some(certificate.to_der()?);
-    found.addresses = rfc822_names(&certificate);
-    found.properties = properties(signer, &certificate);
-    check(signed, signer, &certificate, content, source, anchors.accepts_sha1())?;
+    let name = known::name(signed, signer);
+    let (own, path) = match anchors.known().find(&name, at_ms) {
+        Some((own, path)) => (own, Some(path)),
+        None => (Arc::new(SignerCertificate::read(signed, signer)?), None),
+    };
+    found.certificate = Some(own.der.clone());
+    found.addresses = own.addresses.clone();
+    found.properties = properties(signer, &own);
+    check(signed, signer, &own.certificate, content, source, anchors.accepts_sha1())?;
     found.intact = true;
-    let path = anchors.path(&certificate, &others, at_ms)?;
+    let path = match path {
+        Some(path) => path,
+        None => {
+            let path = anchors.path(&own.certificate, &own.others, at_ms)?;
+            anchors.known().remember(name, own, &path);
+            path
+        }
+    };
     let revoked = anchors.revoked(&path, at_ms);
     found.path = Some(path);
     revoked?;
@@ -215,32 +225,15 @@ fn signature_octets(message: &Rope, part: &Part, source: &dyn Source) -> Result<
     }
 }
 
-fn properties(signer: &SignerView<'_>, certificate: &X509Ref) -> BTreeMap<String, String> {
-    let mut facts = BTreeMap::from([
-        ("digest".into(), name(signer.digest)),
-        ("algorithm".into(), name(signer.algorithm)),
-        ("subject".into(), distinguished_name(certificate.subject_name())),
-        ("issuer".into(), distinguished_name(certificate.issuer_name())),
-    ]);
-    if let Ok(serial) = serial(certificate) {
-        facts.insert("serial".into(), serial);
-    }
-    let times = [("valid-from", certificate.not_before()), ("valid-until", certificate.not_after())];
-    facts.extend(times.into_iter().filter_map(|(name, time)| Some((name.into(), instant(time)?))));
-    if let Ok(digest) = certificate.digest(MessageDigest::sha1()) {
-        facts.insert("sha1".into(), digest.iter().map(|byte| format!("{byte:02x}")).collect());
-    }
+fn properties(signer: &SignerView<'_>, own: &SignerCertificate) -> BTreeMap<String, String> {
+    let mut facts = own.facts.clone();
+    facts.insert("digest".into(), name(signer.digest));
+    facts.insert("algorithm".into(), name(signer.algorithm));
     // The signer's own word, and not demanded (RFC 5652 §11.3).
     if let Some(time) = signing_time(signer) {
         facts.insert("signing-time".into(), time);
     }
     facts
-}
-
-fn instant(time: &Asn1TimeRef) -> Option<String> {
-    let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
-    let second = i64::from(since.days) * 86_400 + i64::from(since.secs);
-    Some(jiff::Timestamp::from_second(second).ok()?.to_string())
 }
 
 fn signing_time(signer: &SignerView<'_>) -> Option<String> {

@@ -361,3 +361,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_signer_who_is_known_is_judged_like_one_who_is_not() {
+    let der = pki().sign("known.der", BY_PROVIDER);
+    let sha1 = pki().sign("known-sha1.der", &format!("{BY_PROVIDER} -md sha1"));
+    let (whole, anchors) = (message(CONTENT, &der), pki().anchors());
+    let first = verify_message(&whole, &anchors, now());
+    assert_eq!(facts(&first), "pit");
+    assert_eq!(verify_message(&whole, &anchors, now()), first, "the second time, in every fact");
+    let mut other = CONTENT.to_vec();
+    other[50] ^= 1;
+    let altered = verify_message(&message(&other, &der), &anchors, now());
+    assert!(!altered.intact && !altered.trusted, "its certificate says nothing of another content");
+    for at in [in_days(21), now() - 86_400_000] {
+        let (known, unknown) = (verify_message(&whole, &anchors, at), verify_message(&whole, &pki().anchors(), at));
+        assert_eq!((facts(&known).as_str(), &known), ("pi-", &unknown), "out of its time");
+    }
+    // What is remembered is of these roots and of this answer about SHA-1.
+    assert_eq!(facts(&verify_message(&message(CONTENT, &sha1), &anchors, now())), "pit");
+    let strict = anchors.clone().with_sha1(false);
+    assert!(!verify_message(&message(CONTENT, &sha1), &strict, now()).trusted);
+    assert!(!verify_message(&whole, &Anchors::none(), now()).trusted, "no roots");
+}
