@@ -10,7 +10,7 @@ pub(crate) fn milliseconds(time: &Asn1TimeRef) -> Result<u64, ErrorStack> {
     Ok(u64::try_from(seconds).unwrap_or(0) * 1000)
 }
 
-/// The instant as RFC 3339 writes it, for facts about certificates.
+/// The instant in words (2026-01-31T10:00:00Z), for facts about certificates.
 pub(crate) fn instant(time: &Asn1TimeRef) -> Option<String> {
     let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
     let second = i64::from(since.days) * 86_400 + i64::from(since.secs);
