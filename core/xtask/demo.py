@@ -1,5 +1,7 @@
-"""The walk of the demo: two providers that exist already are started, an ordinary client sends a message, and what
-arrives is fetched, checked and told. Called by `cargo demo`, which has built everything before.
+"""The walk of the demo: two providers that exist already are started under the whole policy, with the outside systems that
+it needs; an ordinary client sends a message, and what arrives is fetched, checked and told: the certified message with its
+receipts, and around it an alert, a forwarded copy, an archived one, and a package of legal conservation. Called by
+`cargo demo`, which has built everything before.
 
     demo.py DIR [--once]
 """
@@ -7,16 +9,24 @@ arrives is fetched, checked and told. Called by `cargo demo`, which has built ev
 import email.message
 import email.policy
 import email.utils
+import io
+import json
 import struct
 import sys
+import tarfile
 import time
 import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/journeys"))
 import harness  # noqa: E402
+import service  # noqa: E402
 
-STEPS = 7
+STEPS = 9
+# Ports beside those of the two providers.
+OUTSIDE_PORTS = 16
+# Seconds of an «hour» of alerts in the demo, so that the alert comes while somebody looks.
+ALERT_HOUR = 4
 
 
 def step(number, what):
@@ -109,6 +119,97 @@ def tell(pair, original, began, found):
         print(f"                   {harness.id_of(content)}")
 
 
+def private_mailbox(pair):
+    """Bruno's ordinary mailbox elsewhere: at Alfa's ordinary domain."""
+    return f"bruno@{service.ordinary(pair.alfa)}"
+
+
+def prepare_services(pair):
+    """Bruno's provider switches the services on, and Bruno chooses where he wants to be told."""
+    private, beta = private_mailbox(pair), pair.beta
+    keep = pair.folder / "outside" / "private.txt"
+    if keep.exists():
+        pair.alfa.passwords[private] = keep.read_text().strip()
+        return
+    pair.alfa.add_mailbox(private)
+    keep.write_text(pair.alfa.passwords[private] + "\n")
+    keep.chmod(0o600)
+    chosen = {"archive": "on", "conservation": "on", "forwarding": "allowed", "forward-to": private, "alerts": "allowed"}
+    service.settings(beta, beta.mailbox, chosen)
+
+
+def confirm_alerts(pair):
+    """Bruno's private address is told only after he has shown that it is his."""
+    private, beta = private_mailbox(pair), pair.beta
+    told = json.loads(beta.command("alerts", "list", f"mailbox={beta.mailbox}", "--json"))
+    if private in json.dumps(told) and "confirmed" in json.dumps(told):
+        return
+    inbox = pair.alfa.inbox(private)
+    before = set(inbox.headers())
+    beta.command("alerts", "add", f"mailbox={beta.mailbox}", f"address={private}")
+    uid = harness.wait_for(lambda: set(inbox.headers()) - before, "the code of confirmation").pop()
+    beta.command("alerts", "confirm", f"mailbox={beta.mailbox}", f"address={private}", f"code={service.code_in(inbox.fetch(uid))}")
+    beta.command("alerts", "frequency", f"mailbox={beta.mailbox}", "email=1")
+    inbox.close()
+
+
+def services(pair, outside, original, found, before):
+    """What the services made of the message, each looked at from outside: {name: (words, file)}."""
+    private, beta, out = private_mailbox(pair), pair.beta, pair.folder / "out"
+    inbox = pair.alfa.inbox(private)
+    sent_by = lambda word: [uid for uid, header in inbox.headers().items() if uid not in before and word in (header["From"] or "")]
+    forward = inbox.fetch(harness.wait_for(lambda: sent_by("inoltro@"), "the forwarded copy")[0])
+    (out / "forward.eml").write_bytes(forward)
+    envelope = found["transport"][1]
+    harness.check(harness.fields(envelope)[1] in forward, "forward: the envelope is inside, byte for byte")
+    alert = inbox.fetch(harness.wait_for(lambda: sent_by("avvisi@"), "the alert", 120)[0])
+    (out / "alert.eml").write_bytes(alert)
+    harness.check(harness.header_of(original)["Subject"] not in str(harness.header_of(alert)), "alert: how many messages came, and nothing of what they say")
+    inbox.close()
+    copy = archived(pair, harness.id_of(envelope))
+    (out / "archived.eml").write_bytes(copy)
+    harness.check(harness.fields(envelope)[1] in copy, "archive: the copy in #Archive is the envelope, byte for byte")
+    already = set(outside.preserver.packages())
+    beta.command("conservation", "run", f"mailbox={beta.mailbox}", "all=yes")
+    new = lambda: [path for path in outside.preserver.packages() if path not in already and "/logs/" not in str(path)]
+    package = harness.wait_for(new, "the package at the preservation system", 120)[0].read_bytes()
+    (out / "package.tar").write_bytes(package)
+    harness.check(preserved(pair, outside, package, harness.sha256(copy)), "conservation: index stamped (openssl ts), grammar held (xmllint), the copy is in it")
+
+
+def archived(pair, message_id):
+    """Bruno's copy of a message, through IMAP."""
+    name = next(line for line in folders(pair.beta) if line.startswith("#Archive") and line.endswith("Received"))
+    inbox = pair.beta.inbox(folder=f'"{name}"')
+    try:
+        return inbox.fetch(inbox.wait(Message_ID=message_id))
+    finally:
+        inbox.close()
+
+
+def folders(provider):
+    """Names of every folder of the archive, as IMAP lists them."""
+    inbox = provider.inbox()
+    _, listed = inbox.open().list('"#Archive/"', "*")
+    inbox.close()
+    return [line.decode().rpartition('"/" ')[2].strip('"') for line in listed if line]
+
+
+def preserved(pair, outside, package, digest):
+    """Whether a package is what it says, by tools that are not ours."""
+    place = pair.folder / "out" / "package"
+    place.mkdir(exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(package)) as tar:
+        contents = {member.name.rpartition("/")[2] if member.name.count("/") == 0 else member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+    index = next(name for name in contents if name.endswith("PIndex.xml"))
+    (place / "PIndex.xml").write_bytes(contents[index])
+    (place / "PIndex.xml.tsr").write_bytes(contents[f"{index}.tsr"])
+    harness.run("xmllint", "--noout", place / "PIndex.xml")
+    if not outside.stamps.verifies(place / "PIndex.xml"):
+        raise harness.Failure("openssl does not verify the stamp over the index of the package")
+    return digest in {harness.sha256(content) for content in contents.values()}
+
+
 def advise(pair, running):
     folder, alfa, beta = pair.folder, pair.alfa, pair.beta
     print("\nTry next")
@@ -117,9 +218,12 @@ def advise(pair, running):
     print(f"  {harness.SIGILLO} pec verify {folder}/out/delivery.eml --plugins-dir {folder}/plugins {trust}")
     print(f"  {harness.SIGILLO} --config {alfa.config} log search --sender {alfa.mailbox}")
     print(f"  {harness.SIGILLO} --config {alfa.config} log verify")
+    print(f"  {harness.SIGILLO} --config {beta.config} archive list {beta.mailbox}")
     if running:
         password = beta.passwords[beta.mailbox]
         print(f"  curl --cacert {folder}/ca.pem --user '{beta.mailbox}:{password}' 'imaps://localhost:{beta.ports['imaps']}/INBOX;UID=1'")
+        print(f"  {harness.SIGILLO} --config {beta.config} conservation search mailbox={beta.mailbox}")
+        print(f"  {harness.SIGILLO} --config {beta.config} alerts list mailbox={beta.mailbox}")
         print(f"  any mail program: IMAP localhost:{beta.ports['imaps']}, SMTP localhost:{beta.ports['submissions']}, both TLS;")
         print(f"  addresses and passwords in {folder}/credentials.txt, authority to trust {folder}/ca.pem")
         print("\nBoth providers are running. Ctrl-C stops them.", flush=True)
@@ -135,21 +239,44 @@ def hold(pair):
 def walk(folder, once):
     out = folder / "out"
     out.mkdir(exist_ok=True)
-    step(5, "starting Alfa and Beta; the first time they compile their plugins")
-    with harness.Pair(folder) as pair:
+    pair = harness.Pair(folder, start=False)
+    step(5, "the world outside: a virus scanner, a timestamp authority, a preservation system")
+    with service.Outside(folder / "outside", pair.alfa.ports["submissions"] + OUTSIDE_PORTS) as outside:
+        service.establish(pair, outside)
+        for provider in (pair.alfa, pair.beta):
+            policy = provider.folder / "policy.yaml"
+            text = policy.read_text()
+            policy.write_text(text.replace("      # sms-target:", f"      hour: {ALERT_HOUR}\n      # sms-target:"))
+        prepare_services(pair)
         done()
+        walk_between(harness.Pair(folder), pair, outside, out, once)
+    print("Both providers have stopped.")
+
+
+def walk_between(running, pair, outside, out, once):
+    step(6, "starting Alfa and Beta; the first time they compile their plugins")
+    running.alfa.passwords = pair.alfa.passwords
+    with running as pair:
+        done()
+        confirm_alerts(pair)
+        private = pair.alfa.inbox(private_mailbox(pair))
+        before = set(private.headers())
+        private.close()
         original = compose(pair.alfa.mailbox, pair.beta.mailbox)
         (out / "original.eml").write_bytes(original)
-        step(6, f"{pair.alfa.mailbox} sends to {pair.beta.mailbox} (SMTP with TLS, port {pair.alfa.ports['submissions']})")
+        step(7, f"{pair.alfa.mailbox} sends to {pair.beta.mailbox} (SMTP with TLS, port {pair.alfa.ports['submissions']})")
         began = time.time()
         pair.alfa.submit(original, [pair.beta.mailbox])
         found = collect(pair, harness.id_of(original), began)
         done(f"ok, all there in {time.time() - began:.1f} s")
         for name, (_, content) in found.items():
             (out / f"{name}.eml").write_bytes(content)
-        step(7, "checking what arrived")
+        step(8, "checking what arrived")
         done("")
         verify(pair, original, found)
+        step(9, "what the services around it made: forward, alert, archive, conservation")
+        done("")
+        services(pair, outside, original, found, before)
         tell(pair, original, began, found)
         try:
             advise(pair, not once)
@@ -157,7 +284,6 @@ def walk(folder, once):
                 hold(pair)
         except KeyboardInterrupt:
             print("\nstopping")
-    print("Both providers have stopped.")
 
 
 def main():

@@ -32,8 +32,8 @@ def listens(port):
 class Daemon:
     """A program that listens on a port of its own, for as long as the journey wants."""
 
-    def __init__(self, folder):
-        self.folder, self.port, self.process = Path(folder), free_port(), None
+    def __init__(self, folder, port=None):
+        self.folder, self.port, self.process = Path(folder), port or free_port(), None
         self.folder.mkdir(parents=True)
         self.log = self.folder / "log"
 
@@ -63,8 +63,8 @@ class Daemon:
 class Clamd(Daemon):
     """ClamAV's daemon; without official databases it starts in a second."""
 
-    def __init__(self, folder, virus=VIRUS, name=NAME):
-        super().__init__(folder)
+    def __init__(self, folder, virus=VIRUS, name=NAME, port=None):
+        super().__init__(folder, port)
         (self.folder / "db").mkdir()
         (self.folder / "tmp").mkdir()
         (self.folder / "db" / "test.ndb").write_text(f"{name}:0:*:{virus.encode().hex()}\n")

@@ -84,7 +84,7 @@ fn the_antivirus_policy_lets_nothing_pass_unscanned() {
 
 #[test]
 fn the_pec_policy_runs_the_plugin_for_certified_mail_only() {
-    let policy = shipped("pec-provider.yaml");
+    let policy = shipped("pec-minimal.yaml");
     for stage in [Stage::Access, Stage::Reception, Stage::Delivery, Stage::Outcome] {
         let mut facts = Facts::new();
         facts.set("domain.class", "ordinary");
@@ -102,7 +102,7 @@ fn the_pec_policy_runs_the_plugin_for_certified_mail_only() {
 /// Two files, one set of rules: what the one says of `pec`, the other says too.
 #[test]
 fn the_pec_policy_with_a_scanner_is_the_other_with_a_step_before() {
-    let (plain, scanned) = (shipped("pec-provider.yaml"), shipped("pec-provider-antivirus.yaml"));
+    let (plain, scanned) = (shipped("pec-minimal.yaml"), shipped("pec-minimal-antivirus.yaml"));
     let mut config = scanned.plugins["pec"].config.clone();
     let check = config.as_object_mut().unwrap().remove("virus-check");
     assert_eq!(check.unwrap(), "antivirus", "the plugin whose verdict is needed");

@@ -25,9 +25,10 @@ pub struct Options {
 pub fn demo(options: &Options) -> Result<(), Problem> {
     let dir = options.dir.clone().unwrap_or_else(|| "demo".into());
     let dir = std::path::absolute(&dir).map_err(|error| Problem::at(dir.display(), error))?;
-    step(1, "what this machine needs (compiler, openssl, python3, xmllint, curl)");
+    step(1, "what this machine needs (compiler, openssl, python3, xmllint, curl, clamd)");
     machine::ensure(machine::BUILD)?;
     machine::ensure(machine::DEMO)?;
+    machine::ensure(machine::SERVICE)?;
     println!("ok");
     step(2, "building the server; the first time about ten minutes");
     println!();
@@ -74,7 +75,7 @@ fn install_plugins(folder: &Path) -> Result<(), Problem> {
 }
 
 fn step(number: u32, what: &str) {
-    print!("{:.<84} ", format!("[{number}/7] {what} "));
+    print!("{:.<84} ", format!("[{number}/9] {what} "));
     // A line that cannot be shown is no reason to stop.
     let _ = std::io::stdout().flush();
 }

@@ -15,6 +15,9 @@ pub const BUILD: &[Need] = &[("cc", "gcc"), ("pkg-config", "pkg-config"), ("/usr
 pub const DEMO: &[Need] =
     &[("python3", "python3"), ("openssl", "openssl"), ("xmllint", "libxml2-utils"), ("curl", "curl")];
 
+/// The outside systems of the whole service.
+pub const SERVICE: &[Need] = &[("clamd", "clamav-daemon")];
+
 /// The clients and tools that the journeys use beside those of the demo.
 pub const JOURNEYS: &[Need] = &[
     ("swaks", "swaks"),

@@ -158,7 +158,7 @@ pub fn create(dir: &Path, base: u16, force: bool) -> Result<[Provider; 2], Probl
 
 /// What `create` and `create_accounts` make.
 fn made(dir: &Path) -> Vec<PathBuf> {
-    let names = ["alfa", "beta", "ca", "out", "ca.pem", "providers.ldif", "credentials.txt", "providers.json"];
+    let names = ["alfa", "beta", "ca", "out", "outside", "ca.pem", "providers.ldif", "credentials.txt", "providers.json"];
     names.map(|name| dir.join(name)).to_vec()
 }
 
@@ -255,9 +255,9 @@ log: {{ format: text, level: info }}
     )
 }
 
-/// The shipped policy of a provider, with this one's names in the place of those of the example.
+/// The shipped policy of certified mail alone, with this one's names in the place of those of the example.
 fn policy(provider: &Provider) -> Result<String, Problem> {
-    let shipped = run::read(&run::root().join("policies/pec-provider.yaml"))?;
+    let shipped = run::read(&run::root().join("policies/pec-minimal.yaml"))?;
     let [example, _] = Provider::both(BASE_PORT);
     Ok(shipped.replace(&example.service_domain(), &provider.service_domain()).replace(example.name, provider.name))
 }

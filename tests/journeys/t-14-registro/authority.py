@@ -42,10 +42,7 @@ class Authority:
     """Keys and certificates in a folder; answers while it is started."""
 
     def __init__(self, folder, port=0, days=20):
-        self.folder, self.port, self.server, self.questions = Path(folder), port, None, 0
-        self.lock = threading.Lock()  # the tool counts in a file
-        self.ahead = None  # such as "+47d": its clock is that much ahead (Debian's faketime)
-        self.authorization = None  # what a question must show, if anything
+        self._begin(folder, port)
         self.folder.mkdir()
         (self.folder / "tsa.cnf").write_text(SETTINGS)
         (self.folder / "serial").write_text("01\n")
@@ -56,6 +53,19 @@ class Authority:
         self.openssl("req", "-new", "-key", "tsa.key", "-subj", "/C=IT/O=Marche/CN=TSA", "-out", "tsa.csr", "-config", "tsa.cnf")
         self.openssl("x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
                      "-days", str(days), "-out", "tsa.pem", "-extfile", "tsa.cnf", "-extensions", "stamping")
+
+    def _begin(self, folder, port):
+        self.folder, self.port, self.server, self.questions = Path(folder), port, None, 0
+        self.lock = threading.Lock()  # the tool counts in a file
+        self.ahead = None  # such as "+47d": its clock is that much ahead (Debian's faketime)
+        self.authorization = None  # what a question must show, if anything
+
+    @classmethod
+    def again(cls, folder, port=0):
+        """The one whose keys lie in this folder."""
+        authority = cls.__new__(cls)
+        authority._begin(folder, port)
+        return authority
 
     @property
     def root(self):

@@ -2,7 +2,7 @@
 provider finds is not delivered and the sender hears of it; each provider keeps what it found as it came, and nothing is
 promised while a scanner is away.
 
-Two providers under `policies/pec-provider-antivirus.yaml`, each with a ClamAV daemon of its own; Beta's knows one virus
+Two providers under `policies/pec-minimal-antivirus.yaml`, each with a ClamAV daemon of its own; Beta's knows one virus
 more than Alfa's.
 """
 
@@ -17,8 +17,8 @@ LATER_VIRUS, LATER_NAME = "SIGILLO-TEST-VIRUS-0002", "Sigillo.Later"
 
 def scan(provider, clamd):
     """Puts the shipped policy with a scanner, under this provider's names, in the place of the one without."""
-    plain = (harness.ROOT / "policies/pec-provider.yaml").read_text()
-    scanned = (harness.ROOT / "policies/pec-provider-antivirus.yaml").read_text()
+    plain = (harness.ROOT / "policies/pec-minimal.yaml").read_text()
+    scanned = (harness.ROOT / "policies/pec-minimal-antivirus.yaml").read_text()
     own = (provider.folder / "policy.yaml").read_text()
     for line, ours in zip(plain.splitlines(), own.splitlines(), strict=True):
         if line != ours:
