@@ -9,11 +9,9 @@ receipts, and around it an alert, a forwarded copy, an archived one, and a packa
 import email.message
 import email.policy
 import email.utils
-import io
 import json
 import struct
 import sys
-import tarfile
 import time
 import zlib
 from pathlib import Path
@@ -23,8 +21,6 @@ import harness  # noqa: E402
 import service  # noqa: E402
 
 STEPS = 9
-# Ports beside those of the two providers.
-OUTSIDE_PORTS = 16
 # Seconds of an «hour» of alerts in the demo, so that the alert comes while somebody looks.
 ALERT_HOUR = 4
 
@@ -174,7 +170,7 @@ def services(pair, outside, original, found, before):
     new = lambda: [path for path in outside.preserver.packages() if path not in already and "/logs/" not in str(path)]
     package = harness.wait_for(new, "the package at the preservation system", 120)[0].read_bytes()
     (out / "package.tar").write_bytes(package)
-    harness.check(preserved(pair, outside, package, harness.sha256(copy)), "conservation: index stamped (openssl ts), grammar held (xmllint), the copy is in it")
+    harness.check(preserved(pair, outside, harness.sha256(copy)), "conservation: index stamped (openssl ts), grammar held (xmllint), the copy is in it")
 
 
 def archived(pair, message_id):
@@ -195,12 +191,11 @@ def folders(provider):
     return [line.decode().rpartition('"/" ')[2].strip('"') for line in listed if line]
 
 
-def preserved(pair, outside, package, digest):
+def preserved(pair, outside, digest):
     """Whether a package is what it says, by tools that are not ours."""
     place = pair.folder / "out" / "package"
     place.mkdir(exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(package)) as tar:
-        contents = {member.name.rpartition("/")[2] if member.name.count("/") == 0 else member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+    contents = service.members(pair.folder / "out" / "package.tar")
     index = next(name for name in contents if name.endswith("PIndex.xml"))
     (place / "PIndex.xml").write_bytes(contents[index])
     (place / "PIndex.xml.tsr").write_bytes(contents[f"{index}.tsr"])
@@ -241,7 +236,7 @@ def walk(folder, once):
     out.mkdir(exist_ok=True)
     pair = harness.Pair(folder, start=False)
     step(5, "the world outside: a virus scanner, a timestamp authority, a preservation system")
-    with service.Outside(folder / "outside", pair.alfa.ports["submissions"] + OUTSIDE_PORTS) as outside:
+    with service.Outside(folder / "outside", pair.alfa.ports["submissions"] + service.PORTS_AFTER) as outside:
         service.establish(pair, outside)
         for provider in (pair.alfa, pair.beta):
             policy = provider.folder / "policy.yaml"

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import sys
+import tarfile
 import threading
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import authority  # noqa: E402
 import harness  # noqa: E402
 import scanners  # noqa: E402
 
+# Ports of the outside systems, counted from the first of the providers: these use fewer than they have.
+PORTS_AFTER = 16
 # Octets of a package that are taken.
 PACKAGE_MAX = 256 * 1024 * 1024
 
@@ -89,7 +92,7 @@ class Outside:
         first = not self.folder.exists()
         self.folder.mkdir(exist_ok=True)
         # Keys are made once: what was stamped before is still verified.
-        self.stamps = authority.Authority(self.folder / "tsa", base) if first else authority.Authority.again(self.folder / "tsa", base)
+        self.stamps = authority.Authority(self.folder / "tsa", base, days=1000) if first else authority.Authority.again(self.folder / "tsa", base)
         self.preserver = Preserver(self.folder / "preserved", base + 1)
         # Nothing of it is kept from one time to the next.
         shutil.rmtree(self.folder / "clamd", ignore_errors=True)
@@ -147,3 +150,9 @@ def code_in(content):
     if not found:
         raise harness.Failure("there is no code in the message")
     return found.group(1)
+
+
+def members(package):
+    """The files of a package by name."""
+    with tarfile.open(package) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}

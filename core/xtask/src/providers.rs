@@ -158,7 +158,8 @@ pub fn create(dir: &Path, base: u16, force: bool) -> Result<[Provider; 2], Probl
 
 /// What `create` and `create_accounts` make.
 fn made(dir: &Path) -> Vec<PathBuf> {
-    let names = ["alfa", "beta", "ca", "out", "outside", "ca.pem", "providers.ldif", "credentials.txt", "providers.json"];
+    let names =
+        ["alfa", "beta", "ca", "out", "outside", "ca.pem", "providers.ldif", "credentials.txt", "providers.json"];
     names.map(|name| dir.join(name)).to_vec()
 }
 

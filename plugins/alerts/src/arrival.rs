@@ -1,6 +1,6 @@
 //! Something was filed in a mailbox: it is counted, and a wake-up is asked for.
 
-use crate::book::{self, HOUR, is_allowed, keep_tally};
+use crate::book::{self, is_allowed, keep_tally};
 use crate::contact::Channel;
 use crate::host::{Arrived, Error, Host};
 use crate::settings::Settings;
@@ -54,7 +54,7 @@ pub fn run(host: &impl Host, settings: &Settings, arrived: &Arrived) -> Result<(
             Kind::Ordinary => tally.ordinary += 1,
         }
         // One that is further away than a period was asked for before the clock was set back.
-        let period = u64::from(kept.hours(channel, settings)) * HOUR;
+        let period = kept.period(channel, settings);
         if tally.due.is_none_or(|due| due > now.saturating_add(period)) {
             let due = kept.end_of_period(channel, settings, now);
             host.wake(&book::wake_up(channel, &mailbox), due)?;

@@ -129,10 +129,15 @@ impl Book {
         }
     }
 
+    /// Milliseconds of a period.
+    pub fn period(&self, channel: Channel, settings: &Settings) -> u64 {
+        u64::from(self.hours(channel, settings)) * u64::from(settings.hour) * 1000
+    }
+
     /// The end of the period that an instant is in. Periods are counted from the anchor in absolute time, forwards and
     /// backwards, so that it is never further away than one of them, wherever the clock was set.
     pub fn end_of_period(&self, channel: Channel, settings: &Settings, now: u64) -> u64 {
-        let length = i128::from(u64::from(self.hours(channel, settings)) * HOUR);
+        let length = i128::from(self.period(channel, settings));
         let anchor = i128::from(match channel {
             Channel::Email => self.email_anchor,
             Channel::Sms => self.sms_anchor,

@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use crate::contact::{self, Channel};
 
+/// Seconds of an hour.
+const HOUR_SECONDS: u32 = 3600;
 /// Most addresses or numbers of one mailbox, whatever the settings say.
 const CONTACTS_MAX: usize = 20;
 
@@ -41,6 +43,9 @@ pub struct Settings {
     /// Hours between two alerts by SMS where nothing was chosen (ALR-07).
     #[serde(default = "day")]
     pub sms_hours: u32,
+    /// Seconds of one hour between alerts: fewer to try them out.
+    #[serde(default = "hour")]
+    pub hour: u32,
     /// For how many hours a code can be used.
     #[serde(default = "day")]
     pub code_hours: u32,
@@ -75,6 +80,10 @@ fn five() -> u32 {
     5
 }
 
+fn hour() -> u32 {
+    HOUR_SECONDS
+}
+
 fn day() -> u32 {
     24
 }
@@ -106,6 +115,9 @@ impl Settings {
         };
         if settings.prefixes.is_empty() || !settings.prefixes.iter().all(sign) {
             return Err("prefixes: a list such as [\"+39\"]".into());
+        }
+        if !(1..=HOUR_SECONDS).contains(&settings.hour) {
+            return Err(format!("hour: 1 to {HOUR_SECONDS} seconds"));
         }
         if !(1..=72).contains(&settings.code_hours) || !(1..=10).contains(&settings.code_tries) {
             return Err("code-hours: 1 to 72; code-tries: 1 to 10".into());

@@ -146,6 +146,21 @@ fn alr_04_alerts_by_mail_come_every_1_12_24_36_or_48_hours() {
 }
 
 #[test]
+fn alr_04_an_hour_may_be_shorter_to_try_it_out() {
+    let mut server = server();
+    server.config.hour = 4;
+    server.tell("address", "ada@example.com");
+    server.ask("frequency", &[("mailbox", ADA), ("email", "1")]).unwrap();
+    server.certified();
+    server.now.set(NOON + 3_999);
+    server.wake_due(false);
+    assert!(server.mails().is_empty());
+    server.now.set(NOON + 4_000);
+    server.wake_due(false);
+    assert_eq!(server.mails().len(), 1);
+}
+
+#[test]
 fn alr_05_confirmed_numbers_are_told_by_sms() {
     let server = server();
     server.tell("number", "+39 333 000 0001");
