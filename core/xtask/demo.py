@@ -21,6 +21,8 @@ import harness  # noqa: E402
 import service  # noqa: E402
 
 STEPS = 9
+# Of the index of a package.
+GRAMMAR = harness.ROOT / "plugins/conservation/schema/pindex.xsd"
 # Seconds of an «hour» of alerts in the demo, so that the alert comes while somebody looks.
 ALERT_HOUR = 4
 
@@ -104,7 +106,7 @@ def verify(pair, original, found):
     harness.equal(harness.sha256(same), harness.sha256(inner), "the delivery receipt holds the very bytes Bruno received")
 
 
-def tell(pair, original, began, found):
+def tell(pair, original, began, found, around):
     clock = lambda seconds: time.strftime("%H:%M:%S", time.localtime(began + seconds)) + f"{seconds % 1:.3f}"[1:]
     print(f"\n 1. {time.strftime('%H:%M:%S', time.localtime(began))}      Ada sends «{harness.header_of(original)['Subject']}» with an attachment")
     print(f"                   {harness.id_of(original)}")
@@ -113,6 +115,8 @@ def tell(pair, original, began, found):
     for number, (name, (seconds, content)) in enumerate(ordered, 2):
         print(f" {number}. {clock(seconds)}  {whats[name]} (out/{name}.eml)")
         print(f"                   {harness.id_of(content)}")
+    for number, (what, file) in enumerate(around, len(ordered) + 2):
+        print(f" {number}.               {what} (out/{file})")
 
 
 def private_mailbox(pair):
@@ -150,7 +154,7 @@ def confirm_alerts(pair):
 
 
 def services(pair, outside, original, found, before):
-    """What the services made of the message, each looked at from outside: {name: (words, file)}."""
+    """What the services made of the message, each looked at from outside: (what, name of the file)."""
     private, beta, out = private_mailbox(pair), pair.beta, pair.folder / "out"
     inbox = pair.alfa.inbox(private)
     sent_by = lambda word: [uid for uid, header in inbox.headers().items() if uid not in before and word in (header["From"] or "")]
@@ -171,6 +175,12 @@ def services(pair, outside, original, found, before):
     package = harness.wait_for(new, "the package at the preservation system", 120)[0].read_bytes()
     (out / "package.tar").write_bytes(package)
     harness.check(preserved(pair, outside, harness.sha256(copy)), "conservation: index stamped (openssl ts), grammar held (xmllint), the copy is in it")
+    return [
+        ("Bruno's private mailbox has a copy without legal value", "forward.eml"),
+        ("and the alert that messages came", "alert.eml"),
+        ("Bruno's archive has the envelope", "archived.eml"),
+        ("The preservation system has the package with it", "package.tar"),
+    ]
 
 
 def archived(pair, message_id):
@@ -199,7 +209,7 @@ def preserved(pair, outside, digest):
     index = next(name for name in contents if name.endswith("PIndex.xml"))
     (place / "PIndex.xml").write_bytes(contents[index])
     (place / "PIndex.xml.tsr").write_bytes(contents[f"{index}.tsr"])
-    harness.run("xmllint", "--noout", place / "PIndex.xml")
+    harness.run("xmllint", "--noout", "--schema", GRAMMAR, place / "PIndex.xml")
     if not outside.stamps.verifies(place / "PIndex.xml"):
         raise harness.Failure("openssl does not verify the stamp over the index of the package")
     return digest in {harness.sha256(content) for content in contents.values()}
@@ -271,8 +281,8 @@ def walk_between(running, pair, outside, out, once):
         verify(pair, original, found)
         step(9, "what the services around it made: forward, alert, archive, conservation")
         done("")
-        services(pair, outside, original, found, before)
-        tell(pair, original, began, found)
+        around = services(pair, outside, original, found, before)
+        tell(pair, original, began, found, around)
         try:
             advise(pair, not once)
             if not once:

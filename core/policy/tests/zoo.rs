@@ -57,8 +57,9 @@ fn every_bad_policy_is_refused_with_these_words() {
 /// The policies that operators begin with.
 fn shipped(name: &str) -> sigillo_policy::Policy {
     let text = fs::read_to_string(folder("../../policies").join(name)).unwrap();
-    let plugins = ["pec", "antivirus"].map(|name| manifest(&folder("../../plugins").join(name).join("plugin.yaml")));
-    let installed = Manifests::from(plugins.map(|manifest| (manifest.name.clone(), manifest)));
+    let plugins = fs::read_dir(folder("../../plugins")).unwrap().map(|entry| entry.unwrap().path().join("plugin.yaml"));
+    let plugins = plugins.filter(|path| path.is_file()).map(|path| manifest(&path));
+    let installed: Manifests = plugins.map(|manifest| (manifest.name.clone(), manifest)).collect();
     let (policy, warnings) = parse(name, &text, &installed).map_err(|found| render(&found)).unwrap();
     assert_eq!(render(&warnings), "");
     policy
@@ -124,6 +125,66 @@ fn the_pec_policy_with_a_scanner_is_the_other_with_a_step_before() {
             (&other.name, other.stage, &other.when, &other.steps)
         );
     }
+}
+
+/// The whole service: what certifies is what the smaller policy says, nothing of it may be skipped, and the steps around it
+/// neither come between it and its bytes nor decide over the message.
+#[test]
+fn the_whole_policy_certifies_as_the_smaller_one_does() {
+    let (small, whole) = (shipped("pec-minimal-antivirus.yaml"), shipped("pec-provider.yaml"));
+    for plugin in ["pec", "antivirus"] {
+        assert_eq!(whole.plugins[plugin].config, small.plugins[plugin].config, "{plugin}");
+        let (mut grants, mut other) = (whole.plugins[plugin].grants.clone(), small.plugins[plugin].grants.clone());
+        for (_, at) in grants.scan.iter_mut().chain(&mut other.scan) {
+            *at = whole.plugins["pec"].position;
+        }
+        assert_eq!(grants, other, "{plugin}");
+    }
+    let mut certified = Facts::new();
+    certified.set("domain.class", "certified");
+    for stage in [Stage::Access, Stage::Reception, Stage::Delivery, Stage::Outcome] {
+        let steps = &whole.chain(stage, &certified).unwrap().steps;
+        let smaller = &small.chain(stage, &certified).unwrap().steps;
+        let what_certifies = |steps: &[sigillo_policy::Step]| {
+            let steps = steps.iter().filter(|step| ["pec", "antivirus"].contains(&step.plugin.as_str())).cloned();
+            steps.map(|step| sigillo_policy::Step { position: smaller[0].position, ..step }).collect::<Vec<_>>()
+        };
+        assert_eq!(what_certifies(steps), what_certifies(smaller), "{stage}");
+        for step in steps.iter().filter(|step| step.plugin == "antispam") {
+            assert!(step.advisory && step.on_failure == OnFailure::Skip && !step.may_discard, "{stage}");
+        }
+    }
+    let names = |stage| {
+        let steps = &whole.chain(stage, &certified).unwrap().steps;
+        steps.iter().map(|step| step.plugin.as_str()).collect::<Vec<_>>()
+    };
+    // The original before it is wrapped, the filed message after everything else.
+    assert_eq!(names(Stage::Access), ["antivirus", "antispam", "archive", "pec"]);
+    assert_eq!(names(Stage::Delivery), ["pec", "antispam", "archive"]);
+    assert_eq!(names(Stage::Stored), ["forwarding", "alerts"]);
+    // Ordinary mail: never unscanned, never certified.
+    let mut ordinary = Facts::new();
+    ordinary.set("domain.class", "ordinary");
+    for stage in [Stage::Access, Stage::Reception] {
+        let steps = &whole.chain(stage, &ordinary).unwrap().steps;
+        assert_eq!((steps[0].plugin.as_str(), steps[0].on_failure), ("antivirus-ordinary", OnFailure::Defer));
+        assert!(steps.iter().all(|step| step.plugin != "pec"));
+    }
+    // What the plugins themselves write to a mailbox is no anomaly; nobody else's mail is.
+    let mut own = certified.clone();
+    own.set("made.by", "alerts");
+    assert!(whole.chain(Stage::Reception, &own).unwrap().steps.is_empty());
+    own.set("made.by", "pec");
+    assert_eq!(whole.chain(Stage::Reception, &own).unwrap().name, "incoming-point");
+    // Each plugin that ships is in it.
+    let used: std::collections::BTreeSet<_> = whole.plugins.values().map(|plugin| plugin.component.manifest_name()).collect();
+    let ships: std::collections::BTreeSet<String> = fs::read_dir(folder("../../plugins"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("plugin.yaml").is_file())
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(used.into_iter().map(str::to_owned).collect::<std::collections::BTreeSet<_>>(), ships);
 }
 
 #[test]
