@@ -57,8 +57,14 @@ impl ImapService {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let store = self.store.clone();
-        async move { store.write(job).await.map_err(refusal) }
+        let (store, watches) = (self.store.clone(), self.watches.clone());
+        let job = |tx: &mut Tx<'_>| Ok((job(tx)?, tx.touched_folders().to_vec()));
+        async move {
+            let (done, touched) = store.write(job).await.map_err(refusal)?;
+            // Not only by the listener, who may come later: a session hears of its own change in the answer to its command.
+            watches.notify(|folder| touched.contains(&folder));
+            Ok(done)
+        }
     }
 }
 

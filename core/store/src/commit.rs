@@ -100,6 +100,11 @@ impl Tx<'_> {
         self.now = now;
     }
 
+    /// The folders that this job has changed so far (and others of the same batch).
+    pub fn touched_folders(&self) -> &[FolderId] {
+        &self.touched.folders
+    }
+
     pub(crate) fn touch_folder(&mut self, folder: FolderId) {
         self.touched.folders.push(folder);
     }
