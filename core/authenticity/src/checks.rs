@@ -234,16 +234,8 @@ impl Checks {
         if let Some(dmarc) = dmarc.as_ref().filter(|dmarc| !dmarc.domain().is_empty()) {
             results = results.with_dmarc_result(dmarc);
         }
-        let chain = match &arc {
-            Some(arc) => chain_word(arc.result()),
-            None => {
-                if self.whole {
-                    "temperror"
-                } else {
-                    "none"
-                }
-            }
-        };
+        let unknown = if self.whole { "temperror" } else { "none" };
+        let chain = arc.as_ref().map_or(unknown, |arc| chain_word(arc.result()));
         if let Some(arc) = arc.as_ref().filter(|_| chain != "none") {
             results = results.with_arc_result(arc, *peer);
         }

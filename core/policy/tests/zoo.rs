@@ -177,7 +177,8 @@ fn the_whole_policy_certifies_as_the_smaller_one_does() {
     own.set("made.by", "pec");
     assert_eq!(whole.chain(Stage::Reception, &own).unwrap().name, "incoming-point");
     // Each plugin that ships is in it.
-    let used: std::collections::BTreeSet<_> = whole.plugins.values().map(|plugin| plugin.component.manifest_name()).collect();
+    let used: std::collections::BTreeSet<_> =
+        whole.plugins.values().map(|plugin| plugin.component.manifest_name()).collect();
     let ships: std::collections::BTreeSet<String> = fs::read_dir(folder("../../plugins"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

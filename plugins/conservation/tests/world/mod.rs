@@ -269,8 +269,7 @@ impl Host for Step<'_> {
 
     fn header(&self, message: &Vec<u8>, name: &str) -> Option<String> {
         let text = String::from_utf8_lossy(message);
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned));
-        line
+        text.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
     }
 
     fn addresses(&self, message: &Vec<u8>, name: &str) -> Vec<String> {
