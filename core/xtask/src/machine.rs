@@ -40,6 +40,8 @@ pub const JOURNEYS: &[Need] = &[
     ("sshd", "openssh-server"),
     ("nginx", "nginx"),
     ("npm", "npm"),
+    // Libraries that Debian has not in the wanted version are installed by pip, into folders of their own.
+    ("/usr/share/doc/python3-venv", "python3-venv"),
     ("ldapmodify", "ldap-utils"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
     ("/usr/lib/python3/dist-packages/asn1crypto", "python3-asn1crypto"),

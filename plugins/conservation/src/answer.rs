@@ -6,6 +6,7 @@ use crate::pack;
 use crate::package::{Package, State};
 use crate::receipt;
 use crate::settings::{Confirmation, Settings};
+use crate::space;
 use crate::store;
 
 /// What the outbox says; the words are a stranger's.
@@ -65,6 +66,9 @@ fn confirmed<H: Host>(host: &H, settings: &Settings, mut package: Package) -> Re
     // From now on the entries are kept as long as the contract says, and no longer.
     package.pages = store::put_entries(host, &package.id, &entries, settings.keep_days)?;
     store::put(host, &package, settings.keep_days)?;
+    if !package.mailbox.is_empty() {
+        space::grown(host, settings, &package)?;
+    }
     let mut details = said(&package);
     details.push(("files", package.count.to_string()));
     details.push(("attempt", package.attempt.to_string()));

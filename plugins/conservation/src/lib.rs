@@ -30,6 +30,7 @@ pub mod package;
 pub mod receipt;
 pub mod run;
 pub mod settings;
+pub mod space;
 pub mod status;
 pub mod store;
 pub mod tar;

@@ -12,6 +12,8 @@ pub const MESSAGES_MAX: u32 = 1000;
 pub const OCTETS_MAX: u64 = 250 << 20;
 /// Most packages that wait for their confirmation: what one look at the state shows.
 pub const IN_FLIGHT_MAX: u32 = 1000;
+/// Octets of a gigabyte of storage.
+const GIGABYTE: u64 = 1 << 30;
 /// Days that deposits can be found; ten years and some, as contracts of this service mostly say.
 const KEEP_DAYS: u32 = 3660;
 /// A century.
@@ -60,6 +62,9 @@ pub struct Settings {
     /// Days that a deposit can be found here.
     #[serde(default = "keep_days")]
     pub keep_days: u32,
+    /// Octets of one GB of `conservation-size`.
+    #[serde(default = "gigabyte")]
+    pub gigabyte: u64,
     /// What confirms a deposit.
     #[serde(default)]
     pub confirmation: Confirmation,
@@ -110,6 +115,9 @@ fn octets() -> u64 {
 fn in_flight() -> u32 {
     200
 }
+fn gigabyte() -> u64 {
+    GIGABYTE
+}
 fn keep_days() -> u32 {
     KEEP_DAYS
 }
@@ -148,6 +156,7 @@ impl Settings {
             ("days", u64::from(settings.days), 1, 3650),
             ("package-messages", u64::from(settings.package_messages), 1, u64::from(MESSAGES_MAX)),
             ("package-octets", settings.package_octets, 64 << 10, OCTETS_MAX),
+            ("gigabyte", settings.gigabyte, 1, GIGABYTE),
             ("in-flight", u64::from(settings.in_flight), 1, u64::from(IN_FLIGHT_MAX)),
             ("keep-days", u64::from(settings.keep_days), 1, u64::from(KEEP_DAYS_MAX)),
         ];

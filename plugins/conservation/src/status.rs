@@ -9,6 +9,7 @@ use crate::legal_time::LegalTime;
 use crate::pack;
 use crate::package::State;
 use crate::settings::Settings;
+use crate::space;
 use crate::store;
 
 /// Packages that an answer shows; more are counted.
@@ -42,6 +43,10 @@ pub fn status<H: Host>(host: &H, settings: &Settings, mailbox: Option<&str>) -> 
             answer["mailbox"] = json!(mailbox);
             answer["conservation"] = json!(on.err().unwrap_or_else(|| "on".into()));
             let before = pack::cutoff(host, settings, mailbox, pack::Age::Settings)?;
+            let space = space::of(host, settings, mailbox)?;
+            answer["deposited-octets"] = json!(space.deposited);
+            answer["size-gb"] = json!(space.size);
+            answer["extend-by-gb"] = json!((space.extend_by > 0).then_some(space.extend_by));
             answer["moves-what-was-kept-before"] = json!(LegalTime::of(host, before)?.iso());
         }
         None => {

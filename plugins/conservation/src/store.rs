@@ -9,6 +9,7 @@
 //! | `by/MAILBOX/ID` | nothing: whose it is |
 //! | `box/MAILBOX` | [`Progress`]: how far a mailbox, or the log (`-`), is packed |
 //! | `stuck/MAILBOX/ITEM` | why a message cannot be packed |
+//! | `size/MAILBOX` | [`Deposited`]: how much of it lies in the preservation system |
 //! | `run` | the legal day of the last daily run |
 
 use serde::de::DeserializeOwned;
@@ -181,6 +182,27 @@ pub fn all_stuck(host: &impl Host, mailbox: Option<&str>, limit: u32) -> Result<
         found.push((name, String::from_utf8_lossy(&why).into_owned()));
     }
     Ok(found)
+}
+
+/// How much of a mailbox was deposited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Deposited {
+    /// Octets of confirmed packages.
+    pub octets: u64,
+    /// Gigabytes to which the operator was last told to extend the offer.
+    #[serde(default)]
+    pub told: u64,
+}
+
+/// How much of a mailbox was deposited.
+pub fn deposited(host: &impl Host, mailbox: &str) -> Result<Deposited, Failure> {
+    Ok(read(host, &format!("size/{mailbox}"))?.unwrap_or_default())
+}
+
+/// Remembers it.
+pub fn set_deposited(host: &impl Host, mailbox: &str, deposited: &Deposited) -> Result<(), Failure> {
+    write(host, &format!("size/{mailbox}"), deposited, FOR_EVER)
 }
 
 /// The legal day of the last daily run.

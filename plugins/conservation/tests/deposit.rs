@@ -328,3 +328,33 @@ fn con_01_the_index_is_valid_by_the_grammar() {
     let done = child.wait_with_output().unwrap();
     assert!(done.status.success(), "{}\n{}", String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&index));
 }
+
+#[test]
+fn quo_10_beyond_the_offer_everything_is_deposited_and_the_operator_told_once_a_step() {
+    let mut world = World::new().on();
+    let settings = settings_with(r#", "gigabyte": 2000"#);
+    world.set(MAILBOX, "conservation-size", "5");
+    // Packages of one message each are some kilobytes long: each passes a step of 5 × 2,000 octets or most of one.
+    for number in 0..4_u64 {
+        world.archive(number as usize, 60 - number);
+        world.daily(&settings);
+        world.deposit_all(&settings);
+        world.now.set(world.now.get() + DAY);
+    }
+    assert_eq!(world.archived(), 0, "nothing waits for a contract");
+    let status = world.ask(&settings, "status", &[("mailbox", MAILBOX)]).unwrap();
+    let (deposited, extend) = (status["deposited-octets"].as_u64().unwrap(), status["extend-by-gb"].as_u64().unwrap());
+    assert!(deposited > 10_000 && extend % 5 == 0, "{status}");
+    assert!(deposited <= (5 + extend) * 2000 && deposited > extend * 2000, "{status}");
+    let told = world.kinds().iter().filter(|kind| **kind == "conservation-over-size").count() as u64;
+    assert!((1..=extend / 5).contains(&told), "{told} times for {extend} GB");
+    // The contract is extended: nothing more is said until that is full too.
+    world.set(MAILBOX, "conservation-size", "100");
+    world.archive(9, 50);
+    world.daily(&settings);
+    world.deposit_all(&settings);
+    let again = world.kinds().iter().filter(|kind| **kind == "conservation-over-size").count() as u64;
+    assert_eq!(again, told);
+    let status = world.ask(&settings, "status", &[("mailbox", MAILBOX)]).unwrap();
+    assert!(status["extend-by-gb"].is_null(), "{status}");
+}
