@@ -199,7 +199,7 @@ def logs(pair, authority, sftp):
             harness.check(authority.verifies(place), "and the stamp that it had before it was sent")
             found[data["file-id"]] = content[path]
     harness.equal({name: mine.get(name) for name in found}, found, "they are the provider's sealed files, byte for byte")
-    harness.check({"message-log", "front-end"} <= {re.search("_(message-log|front-end)_", name).group(1) for name in found}, "of both logs (CON-07)")
+    harness.check({"message-log", "front-end"} <= {re.search("_(message-log|front-end|audit)_", name).group(1) for name in found}, "of both logs (CON-07)")
     harness.check(all((registro / name).exists() for name in found), "which stay here as long as the law wants")
 
 
