@@ -63,7 +63,7 @@ pub struct Item {
 pub struct LogFile {
     /// Its name.
     pub name: String,
-    /// `message-log` or `front-end`.
+    /// `message-log`, `front-end` or `audit`.
     pub log: String,
     /// Octets.
     pub size: u64,
