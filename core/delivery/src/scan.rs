@@ -268,7 +268,7 @@ impl Scanner {
                 let traced = spamd::traced(view);
                 let head = spamd::head(&traced);
                 let feed = Feed::open(&traced, source, reading, self.options.size_max);
-                spamd::scan(self.connect().await?, head, feed).await
+                spamd::scan(self.connect().await?, head, traced.rope.len(), feed).await
             }
         }
     }

@@ -13,6 +13,7 @@ const VERSION_MAX: u64 = 1024;
 fn framing() -> Framing {
     Framing {
         head: b"zINSTREAM\0".to_vec(),
+        promised: None,
         // A piece has at most 64 KiB, so its length fits.
         before: |length| (length as u32).to_be_bytes().to_vec(),
         after: b"",

@@ -1,6 +1,7 @@
 //! What the protocols have in common: a content goes out in frames while an answer may come in at any moment.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
@@ -14,6 +15,9 @@ const ANSWER_MAX: usize = 16 * 1024;
 pub(super) struct Framing {
     /// Before all.
     pub head: Vec<u8>,
+    /// Octets of the content, where the head tells them: then the scanner may answer as soon as it has them, which may be
+    /// before we know that there are no more.
+    pub promised: Option<u64>,
     /// Before a piece of so many octets.
     pub before: fn(usize) -> Vec<u8>,
     /// After a piece.
@@ -38,8 +42,9 @@ pub(super) struct Answer {
 pub(super) async fn exchange(stream: Box<dyn Connection>, framing: &Framing, feed: Feed) -> Result<Answer, ScanError> {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut octets = vec![0; ANSWER_MAX];
+    let out = AtomicU64::new(0);
     let sent = {
-        let mut sending = pin!(send_content(&mut writer, framing, feed));
+        let mut sending = pin!(send_content(&mut writer, framing, feed, &out));
         // The answer first: until the content has ended there must be none.
         tokio::select! {
             biased;
@@ -59,7 +64,7 @@ pub(super) async fn exchange(stream: Box<dyn Connection>, framing: &Framing, fee
         Ok(goes_on) => (0, false, goes_on),
         Err(Stopped::Own(error)) => return Err(error),
         Err(Stopped::Answered(0)) => return Err(ScanError::Ended),
-        Err(Stopped::Answered(seen)) => (seen, true, false),
+        Err(Stopped::Answered(seen)) => (seen, framing.promised != Some(out.load(Ordering::Relaxed)), false),
         // It does not take more; it may have said why.
         Err(Stopped::Lost) => (0, true, false),
     };
@@ -88,6 +93,7 @@ async fn send_content(
     writer: &mut WriteHalf<Box<dyn Connection>>,
     framing: &Framing,
     mut feed: Feed,
+    out: &AtomicU64,
 ) -> Result<bool, Stopped> {
     writer.write_all(&framing.head).await?;
     loop {
@@ -95,6 +101,7 @@ async fn send_content(
             Piece::Octets(octets) => {
                 writer.write_all(&(framing.before)(octets.len())).await?;
                 writer.write_all(&octets).await?;
+                out.fetch_add(octets.len() as u64, Ordering::Relaxed);
                 writer.write_all(framing.after).await?;
             }
             Piece::End { goes_on } => return Ok(goes_on),

@@ -28,6 +28,7 @@ pub(super) fn head(host: &str, service: &str, message: bool) -> Vec<u8> {
 pub(super) async fn scan(stream: Box<dyn Connection>, head: Vec<u8>, feed: Feed) -> Result<Shown, ScanError> {
     let framing = Framing {
         head,
+        promised: None,
         // RFC 3507 §4.4.2: bodies are chunked, as in HTTP.
         before: |length| format!("{length:x}\r\n").into_bytes(),
         after: b"\r\n",

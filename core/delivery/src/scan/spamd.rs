@@ -40,9 +40,15 @@ pub(super) fn head(view: &View) -> Vec<u8> {
     format!("SYMBOLS SPAMC/1.5\r\nContent-length: {}\r\n{user}\r\n", view.rope.len()).into_bytes()
 }
 
-/// Shows a message.
-pub(super) async fn scan(stream: Box<dyn Connection>, head: Vec<u8>, feed: Feed) -> Result<Shown, ScanError> {
-    let framing = Framing { head, before: |_| Vec::new(), after: b"", tail: b"", whole: |_| false };
+/// Shows a message of so many octets.
+pub(super) async fn scan(
+    stream: Box<dyn Connection>,
+    head: Vec<u8>,
+    size: u64,
+    feed: Feed,
+) -> Result<Shown, ScanError> {
+    let promised = Some(size);
+    let framing = Framing { head, promised, before: |_| Vec::new(), after: b"", tail: b"", whole: |_| false };
     let answer = exchange(stream, &framing, feed).await?;
     judge(&answer)
 }
