@@ -223,7 +223,7 @@ def advise(pair, running):
     print(f"  {harness.SIGILLO} pec verify {folder}/out/delivery.eml --plugins-dir {folder}/plugins {trust}")
     print(f"  {harness.SIGILLO} --config {alfa.config} log search --sender {alfa.mailbox}")
     print(f"  {harness.SIGILLO} --config {alfa.config} log verify")
-    print(f"  {harness.SIGILLO} --config {beta.config} archive list {beta.mailbox}")
+    print(f"  {harness.SIGILLO} --config {beta.config} forwarding status")
     if running:
         password = beta.passwords[beta.mailbox]
         print(f"  curl --cacert {folder}/ca.pem --user '{beta.mailbox}:{password}' 'imaps://localhost:{beta.ports['imaps']}/INBOX;UID=1'")
