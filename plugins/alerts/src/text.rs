@@ -67,16 +67,17 @@ pub fn digest(language: Language, provider: &str, mailbox: &str, tally: &Tally, 
         Language::Italian => (
             format!("Nuovi messaggi nella casella {mailbox}"),
             format!(
-                "Nella casella {mailbox} sono arrivati dal {since}:\n\n{lines}\nPer leggerli accedere alla casella come di \
+                "Messaggi arrivati nella casella {mailbox} dal {}:\n\n{lines}\nPer leggerli, accedere alla casella come di \
                  consueto. Questo messaggio non contiene collegamenti e non chiede mai password o codici.\n\n\
-                 {exemption}\n\n{provider}\n"
+                 {exemption}\n\n{provider}\n",
+                since.replacen(' ', ", ore ", 1)
             ),
         ),
         Language::English => (
             format!("New messages in the mailbox {mailbox}"),
             format!(
-                "Since {since} there arrived in the mailbox {mailbox}:\n\n{lines}\nTo read them open the mailbox as usual. \
-                 This message contains no links and never asks for a password or a code.\n\n{exemption}\n\n{provider}\n"
+                "Messages that arrived in the mailbox {mailbox} since {since}:\n\n{lines}\nTo read them, open the \
+                 mailbox as usual. This message contains no links and never asks for a password or a code.\n\n{exemption}\n\n{provider}\n"
             ),
         ),
     }
@@ -103,16 +104,18 @@ pub fn code(language: Language, provider: &str, mailbox: &str, code: &str, hours
             "Codice di conferma".to_owned(),
             format!(
                 "Il titolare della casella {mailbox} ha chiesto che a questo indirizzo arrivi un avviso quando la casella \
-                 riceve messaggi.\n\nCodice di conferma: {code}\n\nIl codice vale {hours} ore. Se non lo si \
-                 comunica non arriverà altro: chi non ha fatto la richiesta può ignorare questo messaggio.\n\n{provider}\n"
+                 riceve messaggi.\n\nCodice di conferma: {code}\n\nIl codice vale {}. Finché non viene usato non \
+                 arriverà altro: chi non sa di questa richiesta può ignorare il messaggio.\n\n{provider}\n",
+                counted(hours.into(), "ora", "ore")
             ),
         ),
         Language::English => (
             "Confirmation code".to_owned(),
             format!(
                 "The holder of the mailbox {mailbox} asked that this address be told when the mailbox receives \
-                 messages.\n\nConfirmation code: {code}\n\nThe code is good for {hours} hours. Unless it is used nothing \
-                 else will come: if you did not ask for it, ignore this message.\n\n{provider}\n"
+                 messages.\n\nConfirmation code: {code}\n\nThe code is good for {}. Unless it is used nothing else will \
+                 come: if you do not know of this request, ignore the message.\n\n{provider}\n",
+                counted(hours.into(), "hour", "hours")
             ),
         ),
     }
