@@ -63,24 +63,25 @@ fn date(now: u64, offset: i32) -> String {
 }
 
 fn italian(alert: &Alert<'_>) -> String {
-    let (used, limit) = (mebibytes(alert.used), mebibytes(alert.limit));
+    let decimal = |octets| mebibytes(octets).replace('.', ",");
+    let (used, limit) = (decimal(alert.used), decimal(alert.limit));
     let room = match alert.deletion {
         true => {
             "Per recuperare spazio si possono cancellare messaggi dall'archivio, scelti a mano\r\n\
-             o a partire dai meno recenti, oppure chiedere all'amministratore uno spazio maggiore."
+             o a partire dai meno recenti, oppure si può chiedere più spazio all'amministratore."
         }
         false => "Per avere più spazio ci si può rivolgere all'amministratore della casella.",
     };
     match alert.what {
         Said::Filling => format!(
-            "lo spazio dell'archivio di sicurezza della casella\r\n{}\r\nè occupato {} ({used} su {limit} MiB).\r\n\r\n\
+            "Lo spazio dell'archivio di sicurezza della casella\r\n{}\r\nè occupato {} ({used} su {limit} MiB).\r\n\r\n\
              Quando sarà esaurito, i messaggi continueranno ad arrivare nella casella e a partire,\r\n\
              ma non ne verrà conservata copia nell'archivio.\r\n\r\n{room}",
             alert.mailbox,
             at(percent(alert.used, alert.limit))
         ),
         Said::Full => format!(
-            "lo spazio dell'archivio di sicurezza della casella\r\n{}\r\nè esaurito ({used} su {limit} MiB): di un messaggio \
+            "Lo spazio dell'archivio di sicurezza della casella\r\n{}\r\nè esaurito ({used} su {limit} MiB): di un messaggio \
              non è stata conservata copia.\r\n\r\n\
              I messaggi continuano ad arrivare nella casella e a partire; finché non c'è spazio\r\n\
              non ne viene conservata copia nell'archivio, e questo avviso non viene ripetuto.\r\n\r\n{room}",
