@@ -14,9 +14,12 @@ pub fn suspended(host: &impl Host, settings: &Settings, record: &Record) -> Resu
     let (word, why) = why.unwrap_or_default();
     let italian = match word {
         "rate" => {
-            format!("oggi ne sono già partite {}, troppe: i messaggi potrebbero girare in tondo", settings.per_day)
+            format!(
+                "oggi sono già partite {} copie, il massimo in un giorno: i messaggi potrebbero girare in tondo",
+                settings.per_day
+            )
         }
-        _ => format!("le ultime {} sono state rifiutate entro {} giorni", settings.failures, settings.failure_days),
+        _ => format!("copie rifiutate in {} giorni: {}", settings.failure_days, settings.failures),
     };
     let text = format!(
         "L'inoltro dei messaggi della casella {mailbox}\nall'indirizzo {to} è sospeso:\n{italian}.\n\
