@@ -5,7 +5,7 @@ use mail_parser::DateTime;
 
 use crate::host::{Error, Host};
 use crate::settings::Settings;
-use crate::traffic::Way;
+use crate::traffic::{Excess, Way};
 
 /// Queues the messages.
 pub fn send<H: Host>(
@@ -13,17 +13,18 @@ pub fn send<H: Host>(
     settings: &Settings,
     way: Way,
     who: &str,
-    found: &[String],
+    found: &[Excess],
     suspended: bool,
 ) -> Result<(), Error> {
-    let list = found.iter().map(|line| format!("- {line}\r\n")).collect::<String>();
+    let list = |words: fn(&Excess) -> &str| found.iter().map(|one| format!("- {}\r\n", words(one))).collect::<String>();
+    let (italian, english) = (list(|one| &one.italian), list(|one| &one.english));
     let subject = match way {
         Way::Sent => format!("Traffico anomalo in uscita: {who} / Unusual outgoing traffic"),
         Way::Came => format!("Traffico anomalo in entrata: {who} / Unusual incoming traffic"),
     };
     let text = match way {
-        Way::Sent => sent(who, &list, suspended),
-        Way::Came => came(who, &list),
+        Way::Sent => sent(who, &italian, &english, suspended),
+        Way::Came => came(who, &italian, &english),
     };
     one(host, settings, "postmaster", &settings.postmaster, &subject, &text)?;
     match way {
@@ -35,10 +36,10 @@ pub fn send<H: Host>(
     }
 }
 
-fn sent(who: &str, list: &str, suspended: bool) -> String {
-    let (done, english) = match suspended {
+fn sent(who: &str, italian: &str, english: &str, suspended: bool) -> String {
+    let (fatto, done) = match suspended {
         true => (
-            "L'accesso alla casella è sospeso; la ricezione continua. Per riattivarlo contattare il gestore.",
+            "L'accesso alla casella è sospeso; la ricezione continua. Per riaprirlo, contattare il gestore.",
             "Access to the mailbox is suspended; it still receives mail. Contact the provider to open it again.",
         ),
         false => (
@@ -47,16 +48,16 @@ fn sent(who: &str, list: &str, suspended: bool) -> String {
         ),
     };
     format!(
-        "Dalla casella {who} parte traffico non abituale:\r\n\r\n{list}\r\n{done}\r\n\r\n\
-         Unusual traffic leaves the mailbox {who}, as listed above. {english}\r\n"
+        "Dalla casella {who} parte traffico non abituale:\r\n\r\n{italian}\r\n{fatto}\r\n\r\n\
+         Unusual traffic leaves the mailbox {who}:\r\n\r\n{english}\r\n{done}\r\n"
     )
 }
 
-fn came(who: &str, list: &str) -> String {
+fn came(who: &str, italian: &str, english: &str) -> String {
     format!(
-        "Dal dominio {who} arriva traffico non abituale:\r\n\r\n{list}\r\nSe persiste, il gestore del dominio va \
-         contattato.\r\n\r\nUnusual traffic comes from the domain {who}, as listed above. If it persists, its provider \
-         is to be contacted.\r\n"
+        "Dal dominio {who} arriva traffico non abituale:\r\n\r\n{italian}\r\nSe persiste, va contattato il gestore del \
+         dominio.\r\n\r\nUnusual traffic comes from the domain {who}:\r\n\r\n{english}\r\nIf it persists, its \
+         provider is to be contacted.\r\n"
     )
 }
 

@@ -255,27 +255,43 @@ fn limits<H: Host>(host: &H, settings: &Settings, way: Way, who: &str) -> Result
     })
 }
 
-/// Which limits are passed, in words: what was counted, and the limit.
-fn beyond(sums: &Sums, now: u64, limits: &Limits) -> Vec<String> {
+/// A limit that is passed, in words: what was counted, and the limit.
+pub struct Excess {
+    /// For people.
+    pub italian: String,
+    /// For people and for the log.
+    pub english: String,
+}
+
+/// Which limits are passed.
+fn beyond(sums: &Sums, now: u64, limits: &Limits) -> Vec<Excess> {
     let (hour, day) = (sums.hour(now), sums.day(now));
     let mut found = Vec::new();
-    for (what, counted, limit) in [
-        ("messages in an hour", hour.messages, limits.messages_per_hour),
-        ("messages in a day", day.messages, limits.messages_per_day),
-        ("recipients in an hour", hour.recipients, limits.recipients_per_hour),
-        ("recipients in a day", day.recipients, limits.recipients_per_day),
+    for (italian, english, counted, limit) in [
+        ("messaggi in un'ora", "messages in an hour", hour.messages, limits.messages_per_hour),
+        ("messaggi in un giorno", "messages in a day", day.messages, limits.messages_per_day),
+        ("destinatari in un'ora", "recipients in an hour", hour.recipients, limits.recipients_per_hour),
+        ("destinatari in un giorno", "recipients in a day", day.recipients, limits.recipients_per_day),
     ] {
         if limit > 0 && counted > limit {
-            found.push(format!("{counted} {what} (limit {limit})"));
+            found.push(Excess {
+                italian: format!("{italian}: {counted} (limite {limit})"),
+                english: format!("{counted} {english} (limit {limit})"),
+            });
         }
     }
-    for (what, part, whole, limit) in [
-        ("recipients that cannot be reached", day.bad, day.recipients, limits.bad_recipients_percent),
-        ("messages rated as unwanted", day.spam, day.messages, limits.spam_percent),
+    let unreached = ("destinatari non raggiungibili", "recipients that cannot be reached");
+    let unwanted = ("messaggi valutati come indesiderati", "messages rated as unwanted");
+    for ((italian, english), part, whole, limit) in [
+        (unreached, day.bad, day.recipients, limits.bad_recipients_percent),
+        (unwanted, day.spam, day.messages, limits.spam_percent),
     ] {
         let percent = part.saturating_mul(100) / whole.max(1);
         if limit > 0 && whole >= limits.shares_from.max(1) && percent > limit {
-            found.push(format!("{percent}% {what}, {part} of {whole} (limit {limit}%)"));
+            found.push(Excess {
+                italian: format!("{italian}: {percent}%, {part} su {whole} (limite {limit}%)"),
+                english: format!("{percent}% {english}, {part} of {whole} (limit {limit}%)"),
+            });
         }
     }
     found
@@ -287,16 +303,22 @@ fn tell<H: Host>(
     way: Way,
     who: &str,
     sums: &mut Sums,
-    found: &[String],
+    found: &[Excess],
 ) -> Result<(), Error> {
     let now = host.now();
-    let suspend = way == Way::Sent && settings.outgoing.on_anomaly == OnAnomaly::Suspend;
+    let list = found.iter().map(|excess| excess.english.as_str()).collect::<Vec<_>>().join("; ");
+    let suspended = way == Way::Sent
+        && settings.outgoing.on_anomaly == OnAnomaly::Suspend
+        && match host.suspend(who, &list.chars().take(400).collect::<String>()) {
+            Ok(()) => true,
+            // One that left meanwhile needs none; of any other nobody may be told that it is suspended.
+            Err(error) => {
+                host.warn(&format!("{who} cannot be suspended: {}", error.words()));
+                false
+            }
+        };
     let period = settings.outgoing.alert_every * 3_600_000;
-    if suspend {
-        // One that left meanwhile needs no suspension.
-        if let Err(error) = host.suspend(who, &found.join("; ").chars().take(400).collect::<String>()) {
-            host.warn(&format!("{who} cannot be suspended: {}", error.words()));
-        }
+    if suspended {
         // Whoever opens it again begins anew.
         sums.slots.clear();
     } else if sums.told > 0 && now < sums.told + period {
@@ -305,8 +327,8 @@ fn tell<H: Host>(
     sums.told = now;
     let details = vec![
         ("way", way.word().to_owned()),
-        ("found", found.join("; ")),
-        ("done", if suspend { "suspended" } else { "told" }.to_owned()),
+        ("found", list),
+        ("done", if suspended { "suspended" } else { "told" }.to_owned()),
     ];
     host.record(&Event {
         kind: "traffic-anomaly",
@@ -316,7 +338,7 @@ fn tell<H: Host>(
         subject: String::new(),
         details,
     })?;
-    alert::send(host, settings, way, who, found, suspend)
+    alert::send(host, settings, way, who, found, suspended)
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ fn as_05_unusual_outgoing_traffic_is_told_to_postmaster_and_user_once() {
         "From: antispam@alfa.example\r\n",
         "\r\nAuto-Submitted: auto-generated\r\n",
         "\r\nDate: ",
-        "11 messages in an hour (limit 10)",
+        "- messaggi in un'ora: 11 (limite 10)\r\n",
+        "- 11 messages in an hour (limit 10)\r\n",
     ] {
         assert!(content.contains(words), "{words}: {content}");
     }
@@ -62,6 +63,20 @@ fn as_06_a_mailbox_that_bursts_is_suspended_where_the_settings_want_it() {
     assert_eq!(server.suspended.borrow().len(), 1);
     burst(&server, SUSPEND, 12, &["x@other.example"]);
     assert_eq!(server.suspended.borrow().len(), 2, "and is suspended again, whenever that is");
+}
+
+#[test]
+fn as_06_nobody_is_told_of_a_suspension_that_could_not_be_made() {
+    let server = Server::default();
+    server.mailboxes.borrow_mut().insert(ADA.into(), "unknown".into());
+    burst(&server, SUSPEND, 12, &["x@other.example"]);
+    assert!(server.suspended.borrow().is_empty() && server.warnings.borrow()[0].contains("cannot be suspended"));
+    let submitted = server.submitted.borrow().clone();
+    assert!(submitted.iter().all(|(_, _, _, content)| !content.contains("sospeso") && !content.contains("suspended")));
+    // Nor is it told again at each look.
+    drop(submitted);
+    burst(&server, SUSPEND, 12, &["x@other.example"]);
+    assert_eq!(told(&server).len(), 2);
 }
 
 #[test]
