@@ -98,7 +98,7 @@ impl MailboxSetting {
                 if let Some(unknown) = chosen.iter().find(|word| !words.iter().any(|known| known == *word)) {
                     return Err(format!("{}, not '{unknown}'", words.join(" or ")));
                 }
-                within(&chosen, *max, "word")
+                within(&chosen, *max, "word", "words")
             }
             SettingValue::Addresses { max } => {
                 let addresses: Result<Vec<String>, String> = items(value)
@@ -110,7 +110,7 @@ impl MailboxSetting {
                         }
                     })
                     .collect();
-                within(&addresses?, *max, "address")
+                within(&addresses?, *max, "address", "addresses")
             }
             SettingValue::Text { max } if value.len() > *max => Err(format!("a text of at most {max} octets")),
             SettingValue::Text { .. } => Ok(value.to_owned()),
@@ -143,12 +143,13 @@ fn items(value: &str) -> Vec<&str> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
-fn within<T: AsRef<str> + PartialEq>(items: &[T], max: usize, what: &str) -> Result<String, String> {
+fn within<T: AsRef<str> + PartialEq>(items: &[T], max: usize, what: &str, many: &str) -> Result<String, String> {
     if items.is_empty() {
         return Err(format!("at least one {what}; `mailbox unset` takes the setting away"));
     }
     if items.len() > max {
-        return Err(format!("at most {max} of the kind '{what}', and these are {}", items.len()));
+        let most = if max == 1 { format!("one {what}") } else { format!("at most {max} {many}") };
+        return Err(format!("{most}, and these are {}", items.len()));
     }
     if items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) {
         return Err(format!("the same {what} stands there twice"));

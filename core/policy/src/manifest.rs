@@ -64,6 +64,8 @@ pub struct Setting {
 pub struct Operation {
     /// What it does, for operators.
     pub description: String,
+    /// What may stand behind its name on a command line, for the help: `mailbox=ada@pec.alfa.example`.
+    pub example: Option<String>,
     /// What it takes, by name.
     pub arguments: BTreeMap<String, Argument>,
 }
@@ -191,7 +193,7 @@ fn read_commands(node: &Node, report: &mut Report) -> BTreeMap<String, String> {
     commands
 }
 
-/// `operations:`, a map from names to `{ description, arguments: { NAME: { required, secret, description } } }`.
+/// `operations:`, a map from names to `{ description, example, arguments: { NAME: { required, secret, description } } }`.
 fn read_operations(
     node: &Node,
     commands: &BTreeMap<String, String>,
@@ -217,9 +219,10 @@ fn read_operations(
             continue;
         };
         let description = map.require("description", report).and_then(|node| node.name(report)).unwrap_or_default();
+        let example = map.get("example").and_then(|node| node.name(report)).map(str::to_owned);
         let arguments = map.get("arguments").map(|node| read_arguments(node, report)).unwrap_or_default();
         map.finish(report);
-        operations.insert(entry.key.clone(), Operation { description: description.to_owned(), arguments });
+        operations.insert(entry.key.clone(), Operation { description: description.to_owned(), example, arguments });
     }
     operations
 }

@@ -337,9 +337,10 @@ fn operations_of_a_manifest_have_names_descriptions_and_arguments() {
              commands: {{ look: {{ description: Looks. }} }}\noperations: {operations}\n"
         )
     };
-    let sound = "{ add: { description: Adds., arguments: { by: { required: true, description: A number. } } } }";
+    let sound = "{ add: { description: Adds., example: by=3, arguments: { by: { required: true, description: A number. } } } }";
     let (manifest, _) = Manifest::parse("plugin.yaml", &text(sound)).unwrap();
     assert!(manifest.operations["add"].arguments["by"].required);
+    assert_eq!(manifest.operations["add"].example.as_deref(), Some("by=3"));
     for wrong in [
         "{ help: { description: x } }",
         "{ Add: { description: x } }",
@@ -348,6 +349,7 @@ fn operations_of_a_manifest_have_names_descriptions_and_arguments() {
         "{ add: { description: x, arguments: { by: {} } } }",
         "{ add: { description: x, arguments: { continue: { description: taken } } } }",
         "{ add: { description: x, argument: {} } }",
+        "{ add: { description: x, example: [by=3] } }",
         "[add]",
     ] {
         assert!(Manifest::parse("plugin.yaml", &text(wrong)).is_err(), "{wrong}");

@@ -25,7 +25,7 @@ use crate::mailboxes::{NewMailbox, make, missing_domain, obstacle};
 use crate::passwords;
 use crate::permissions::{Operation, Subject, permitted};
 use credentials::Credentials;
-pub use table::{COLUMNS, Table, TableRow};
+pub use table::{COLUMNS, Table, TableRow, read_quota};
 
 /// Mailboxes made in one commit, where nothing else is wanted.
 pub const AT_ONCE: usize = 32;

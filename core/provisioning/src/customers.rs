@@ -11,7 +11,7 @@ use sigillo_store::{Millis, Reader, StoreError};
 use crate::act::{Details, Provisioning, detail};
 use crate::actor::Actor;
 use crate::error::Error;
-use crate::permissions::{Operation, Role, Subject, roles};
+use crate::permissions::{Operation, Role, Subject, roles, sees};
 
 /// Longest id of a customer, characters. Ours.
 const ID_MAX: usize = 64;
@@ -123,19 +123,20 @@ impl Provisioning {
     /// Every customer that the actor may see, with what belongs to it.
     pub async fn customers(&self, actor: &Actor) -> Result<Vec<CustomerStatus>, Error> {
         let actor = actor.clone();
-        Ok(self
-            .store()
-            .read(move |reader| {
-                let mut seen = Vec::new();
-                for customer in reader.customers()? {
-                    let roles = roles(reader, &actor, &Subject::Customer(customer.id.clone()))?;
-                    if roles.iter().any(|role| *role <= Role::RegistrationOfficer) {
-                        seen.push(status(reader, customer)?);
-                    }
+        let seen = self.store().read(move |reader| {
+            if let Err(refusal) = sees(reader, &actor, "customers")? {
+                return Ok(Err(refusal));
+            }
+            let mut seen = Vec::new();
+            for customer in reader.customers()? {
+                let roles = roles(reader, &actor, &Subject::Customer(customer.id.clone()))?;
+                if roles.iter().any(|role| *role <= Role::RegistrationOfficer) {
+                    seen.push(status(reader, customer)?);
                 }
-                Ok(seen)
-            })
-            .await?)
+            }
+            Ok(Ok(seen))
+        });
+        seen.await?
     }
 
     /// One of them.

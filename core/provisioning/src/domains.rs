@@ -9,7 +9,7 @@ use crate::act::{Provisioning, detail};
 use crate::actor::Actor;
 use crate::customers::existing;
 use crate::error::Error;
-use crate::permissions::{Operation, Role, Subject, roles};
+use crate::permissions::{Operation, Role, Subject, roles, sees};
 
 /// A domain with what is said of it.
 #[derive(Debug, Clone, Serialize)]
@@ -52,6 +52,9 @@ impl Provisioning {
     pub async fn domains(&self, actor: &Actor) -> Result<Vec<DomainStatus>, Error> {
         let actor = actor.clone();
         let seen = self.store().read(move |reader| {
+            if let Err(refusal) = sees(reader, &actor, "domains")? {
+                return Ok(Err(refusal));
+            }
             let mut seen = Vec::new();
             for domain in reader.domains()? {
                 let roles = roles(reader, &actor, &Subject::Domain(domain.name.clone()))?;
@@ -59,9 +62,9 @@ impl Provisioning {
                     seen.push(status(reader, domain)?);
                 }
             }
-            Ok(seen)
+            Ok(Ok(seen))
         });
-        Ok(seen.await?)
+        seen.await?
     }
 
     /// One of them.

@@ -6,7 +6,7 @@ use sigillo_store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The actor's roles do not allow it.
-    #[error("{actor} may not {operation} {subject}: that is for {needs}")]
+    #[error("{actor} may not {operation} {subject}: {because}")]
     Refused {
         /// Who.
         actor: String,
@@ -14,8 +14,8 @@ pub enum Error {
         operation: &'static str,
         /// To whom.
         subject: String,
-        /// Who may.
-        needs: String,
+        /// Who may, or what keeps this actor from everything.
+        because: String,
     },
     /// What was asked for cannot be.
     #[error("{what}: {problem}; {remedy}")]

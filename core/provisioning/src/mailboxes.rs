@@ -9,7 +9,7 @@ use sigillo_store::{Account, AccountState, Reader, StoreError, Tx};
 use crate::act::{Details, Provisioning, detail};
 use crate::actor::Actor;
 use crate::error::Error;
-use crate::permissions::{Operation, Role, Subject, permitted, roles};
+use crate::permissions::{Operation, Role, Subject, permitted, roles, sees};
 use crate::users::{Made, Password};
 
 /// How like a name must be to be what was meant (0 to 1).
@@ -174,6 +174,9 @@ impl Provisioning {
     pub async fn mailboxes(&self, actor: &Actor) -> Result<Vec<MailboxStatus>, Error> {
         let actor = actor.clone();
         let seen = self.store().read(move |reader| {
+            if let Err(refusal) = sees(reader, &actor, "mailboxes")? {
+                return Ok(Err(refusal));
+            }
             let mut seen = Vec::new();
             for account in reader.accounts()? {
                 let roles = roles(reader, &actor, &Subject::Mailbox(account.address.clone()))?;
@@ -184,9 +187,9 @@ impl Provisioning {
                     seen.push(status(reader, account)?);
                 }
             }
-            Ok(seen)
+            Ok(Ok(seen))
         });
-        Ok(seen.await?)
+        seen.await?
     }
 
     /// One of them.

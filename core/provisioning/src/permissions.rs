@@ -4,7 +4,7 @@
 //! The others are given to logins, and hold within a scope: a registration officer administers the domains of one
 //! customer, a holder his own mailbox, an operator himself.
 
-use sigillo_store::users;
+use sigillo_store::users::{self, Barred};
 use sigillo_store::{AccountState, Reader, StoreError};
 
 use crate::actor::Actor;
@@ -230,6 +230,32 @@ pub fn roles(reader: &Reader<'_>, actor: &Actor, subject: &Subject) -> Result<Ve
     Ok(roles)
 }
 
+/// What keeps an actor from everything, whatever roles were given to him: otherwise a refusal would name a role that he has.
+pub(crate) fn powerless(reader: &Reader<'_>, actor: &Actor) -> Result<Option<String>, StoreError> {
+    if actor.is_system() {
+        return Ok(None);
+    }
+    let Some(user) = reader.user(&actor.name)? else { return Ok(Some("there is no such login".into())) };
+    let now = sigillo_store::commit::now();
+    let open = reader.account(&user.account)?.is_some_and(|account| account.is_open());
+    if user.state != AccountState::Active || !open || !reader.standing(&user.account, now)?.admits_users() {
+        return Ok(Some("this login is closed".into()));
+    }
+    Ok(user.admitted(now).err().map(|barred| match barred {
+        Barred::Initial => {
+            format!("the first password must be changed before anything else: sigillo user change-password {}", user.login)
+        }
+        Barred::Expired => "the first password was not changed in its time; ask for another one".into(),
+    }))
+}
+
+/// That an actor sees nothing at all, as a refusal.
+pub(crate) fn sees(reader: &Reader<'_>, actor: &Actor, what: &str) -> Result<Result<(), Error>, StoreError> {
+    Ok(powerless(reader, actor)?.map_or(Ok(()), |because| {
+        Err(Error::Refused { actor: actor.name.clone(), operation: "see", subject: what.into(), because })
+    }))
+}
+
 /// Whether an actor may do something; by which role.
 pub fn permitted(
     reader: &Reader<'_>,
@@ -244,13 +270,17 @@ pub fn permitted(
         && !actor.is_system()
         && subject.name() != actor.name;
     let by = roles.into_iter().find(|role| *role == Role::PlatformAdministrator || allowed.contains(role));
-    Ok(by.filter(|_| !personal).ok_or_else(|| {
+    if let Some(role) = by.filter(|_| !personal) {
+        return Ok(Ok(role));
+    }
+    let because = powerless(reader, actor)?.unwrap_or_else(|| {
         let needs: Vec<&str> = [Role::PlatformAdministrator].iter().chain(allowed).map(|role| role.word()).collect();
-        Error::Refused {
-            actor: actor.name.clone(),
-            operation: operation.phrase(),
-            subject: subject.to_string(),
-            needs: needs.join(", "),
-        }
+        format!("that is for {}", needs.join(", "))
+    });
+    Ok(Err(Error::Refused {
+        actor: actor.name.clone(),
+        operation: operation.phrase(),
+        subject: subject.to_string(),
+        because,
     }))
 }

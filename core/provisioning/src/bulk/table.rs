@@ -131,7 +131,11 @@ impl Table {
             .from_reader(bytes);
         let unreadable = |error: csv::Error| {
             let line = error.position().map_or(1, csv::Position::line);
-            Error::invalid(format!("line {line}"), error.to_string(), "save the table as CSV in UTF-8")
+            let problem = match error.kind() {
+                csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
+                _ => error.to_string(),
+            };
+            Error::invalid(format!("line {line}"), problem, "save the table as CSV in UTF-8")
         };
         let columns = columns(reader.headers().map_err(unreadable)?)?;
         let mut table = Table::default();
