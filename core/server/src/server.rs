@@ -50,9 +50,9 @@ pub enum StartError {
     /// The configuration or a file that it names.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The policy or a plugin: every mistake, ready to print.
-    #[error("{0}")]
-    Policy(String),
+    /// The policy or a plugin: every mistake.
+    #[error("{}", check::print(.0))]
+    Policy(Vec<sigillo_policy::Diagnostic>),
     /// The store.
     #[error("store: {0}")]
     Store(#[from] StoreError),
@@ -276,15 +276,14 @@ impl Server {
 
 /// Loads the policy and its plugins; every mistake is in the error.
 pub async fn load_engine(config: &Config, facilities: Arc<Facilities>) -> Result<Engine, StartError> {
-    let mistakes = |errors: Vec<sigillo_policy::Diagnostic>| StartError::Policy(check::print(&errors));
-    let (policy, warnings) = check::policy(config).map_err(mistakes)?;
+    let (policy, warnings) = check::policy(config).map_err(StartError::Policy)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
     let plugins = config.path(&config.plugins_dir);
     let host = Host::new(HostOptions::new(config.data_dir().join("compiled")))
         .map_err(|error| StartError::System(error.to_string()))?;
-    Engine::load(host, policy, &plugins, facilities).await.map_err(mistakes)
+    Engine::load(host, policy, &plugins, facilities).await.map_err(StartError::Policy)
 }
 
 /// A secret of this store, made at its first use.

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{CommandError, say, say_json};
 use crate::config::{Config, LogFormat};
-use crate::server::{Server, load_engine};
+use crate::server::{Server, StartError, load_engine};
 use crate::services::Facilities;
 use crate::{check as checks, tls};
 
@@ -99,7 +99,7 @@ async fn check_files(config: &Config) -> Vec<Diagnostic> {
 
 /// A key that signs no more is an error, one that soon will not a warning.
 fn key_finding(stops: bool, words: &str) -> Diagnostic {
-    let mut finding = Diagnostic::file("sigillo.yaml", if stops { "E502" } else { "W601" }, words);
+    let mut finding = Diagnostic::file("sigillo.yaml", if stops { "E512" } else { "W704" }, words);
     if !stops {
         finding.severity = sigillo_policy::Severity::Warning;
     }
@@ -108,7 +108,7 @@ fn key_finding(stops: bool, words: &str) -> Diagnostic {
 
 /// Loads the plugins as a start would: hash, contract, grants, and what each says of its settings.
 async fn check_plugins(config: &Config) -> Vec<Diagnostic> {
-    let whole = |message: String| vec![Diagnostic::file(&config.policy.display().to_string(), "E301", message)];
+    let whole = |message: String| vec![Diagnostic::file("sigillo.yaml", "E001", message)];
     let store = match scratch_store() {
         Ok(store) => store,
         Err(error) => return whole(error.to_string()),
@@ -119,6 +119,8 @@ async fn check_plugins(config: &Config) -> Vec<Diagnostic> {
     };
     match load_engine(config, facilities).await {
         Ok(_) => Vec::new(),
+        // Each at its place in the policy, as everywhere.
+        Err(StartError::Policy(mistakes)) => mistakes,
         Err(error) => whole(error.to_string()),
     }
 }
@@ -135,5 +137,39 @@ struct Scratch(std::path::PathBuf);
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0); // the system's own cleaning finds what is left
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_plugin_that_cannot_be_loaded_is_told_at_its_place_in_the_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::create_dir(folder.path().join("plugins")).unwrap();
+        put(
+            "sigillo.yaml",
+            "hostname: mx.alfa.example\npolicy: policy.yaml\ntls: { certificate: tls.pem, key: tls.key }\n\
+             listeners:\n  - { protocol: relay, address: \"127.0.0.1:25\", tls: starttls }\n",
+        );
+        put(
+            "policy.yaml",
+            "apiVersion: sigillo/v1\nkind: Policy\nplugins:\n  hello: { component: hello@0.1 }\nchains:\n  \
+             - { name: a, stage: reception, steps: [{ plugin: hello, on-failure: defer }] }\n",
+        );
+        put(
+            "plugins/hello.plugin.yaml",
+            "name: hello\nversion: 0.1.0\ncontract: sigillo:mail@0.1.0\nstages: [reception]\ncapabilities: []\n\
+             description: Hello.\n",
+        );
+        put("plugins/hello.wasm", "no component");
+        let config = Config::load(&folder.path().join("sigillo.yaml")).unwrap();
+        let found = check_plugins(&config).await;
+        let places: Vec<_> = found.iter().map(|one| (one.code, one.line)).collect();
+        assert_eq!(places, [("E503", 4)], "{found:?}");
+        assert!(!found[0].message.contains("error["), "{}", found[0].message);
     }
 }
