@@ -142,6 +142,9 @@ pub async fn history(
     if json {
         return say_json(&history);
     }
+    if history.is_empty() {
+        return say("nothing was done with its messages yet (of individual mailboxes no history is kept)");
+    }
     history.iter().try_for_each(|entry| {
         let line = format!(
             "{}  {:>8}  {:<9} {:<24} {}",

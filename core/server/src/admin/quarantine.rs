@@ -13,7 +13,7 @@ use sigillo_store::evidence::NewEvent;
 use sigillo_store::quarantine::{QuarantineSearch, Quarantined};
 use sigillo_store::{Store, StoreError};
 
-use super::{CommandError, instant, registry, say, say_json};
+use super::{CommandError, instant, readable, registry, say, say_json};
 
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
@@ -108,18 +108,23 @@ fn line(json: &Value, record: &Quarantined) -> Result<(), CommandError> {
     let envelope = &json["envelope"];
     let (from, recipients) = (text(&envelope["reverse-path"]), texts(&envelope["recipients"]));
     say(&format!("{}  {}  {:>9} octets  by {}", record.id, instant(record.created), record.size, record.plugin))?;
-    say(&format!("    from <{from}> to {recipients}"))?;
-    say(&format!("    {:?}", record.reason))
+    said(&format!("    from <{from}> to {recipients}"))?;
+    said(&format!("    {}", record.reason))
+}
+
+/// A line with a stranger's words in it.
+fn said(line: &str) -> Result<(), CommandError> {
+    say(&readable::plain(line))
 }
 
 fn show(record: &Quarantined) -> Result<(), CommandError> {
     let json = as_json(record)?;
     line(&json, record)?;
     let origin = &json["envelope"]["origin"];
-    say(&format!("    came as {}  message id {:?}", text(&origin["way"]), text(&origin["message_id"])))?;
-    say(&format!("    subject {:?}", text(&origin["subject"])))?;
+    said(&format!("    came as {}  message id {}", text(&origin["way"]), text(&origin["message_id"])))?;
+    said(&format!("    subject «{}»", text(&origin["subject"])))?;
     let properties = origin["properties"].as_object().into_iter().flatten();
-    properties.into_iter().try_for_each(|(name, value)| say(&format!("    {name}: {:?}", text(value))))
+    properties.into_iter().try_for_each(|(name, value)| said(&format!("    {name}: {}", text(value))))
 }
 
 fn text(value: &Value) -> &str {

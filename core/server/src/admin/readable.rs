@@ -73,7 +73,7 @@ fn below(out: &mut String, node: &Node, depth: usize) {
 }
 
 /// Without what moves a cursor, changes colours or turns the direction of writing.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };

@@ -183,11 +183,11 @@ fn invalid(error: serde_json::Error) -> StoreError {
 fn readable(found: &[Found], request: &Request) -> String {
     let mut text = format!(
         "Estratto del registro dei messaggi / Extract of the message log\n\
-         Richiedente / requester: {:?}\nMotivo / reason: {:?}\nRicerca / search: {:?}\nEvaso / answered: {}\n\
+         Richiedente / requester: {}\nMotivo / reason: {}\nRicerca / search: {}\nEvaso / answered: {}\n\
          Registrazioni / records: {}\n",
-        request.requester,
-        request.reason,
-        request.terms,
+        line(&request.requester),
+        line(&request.reason),
+        line(&request.terms),
         request.answered,
         found.len()
     );
@@ -198,22 +198,32 @@ fn readable(found: &[Found], request: &Request) -> String {
         let lines = [
             ("registrazione / record", record.sequence.to_string()),
             ("data e ora / date and time", legal_time::readable(record.at)),
-            ("evento / event", format!("{:?}", event.kind)),
-            ("identificativo / message id", format!("{:?}", event.message_id)),
-            ("mittente / sender", format!("{:?}", event.sender)),
-            ("destinatari / recipients", format!("{:?}", event.recipients)),
-            ("oggetto / subject", format!("{:?}", event.subject)),
-            ("messaggi correlati / related", format!("{:?}", event.related)),
-            ("gestore / provider", format!("{provider:?}")),
+            ("evento / event", line(&event.kind)),
+            ("identificativo / message id", line(&event.message_id)),
+            ("mittente / sender", line(&event.sender)),
+            ("destinatari / recipients", line(&event.recipients.join(", "))),
+            ("oggetto / subject", line(&event.subject)),
+            ("messaggi correlati / related", line(&event.related.join(", "))),
+            ("gestore / provider", line(provider)),
             ("file", file.as_ref().map_or("-", |file| file.name.as_str()).to_owned()),
             ("SHA-256", hex(hash)),
         ];
         text.push('\n');
         for (name, value) in lines {
+            let value = if value.is_empty() { "-" } else { &value };
             text += &format!("{name}: {value}\n");
         }
     }
     text
+}
+
+/// A value as people read it, on one line and in the direction in which it is written: it may be a stranger's.
+fn line(value: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    value.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Each record octet for octet as it was hashed, with the hash before it and its own.

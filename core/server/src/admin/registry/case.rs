@@ -45,7 +45,7 @@ pub struct CaseArguments {
 pub async fn case(config: &Config, store: &Store, arguments: CaseArguments) -> Result<(), CommandError> {
     if !arguments.terms.names_somebody() {
         return Err(CommandError::Usage(
-            "give --message-id, --sender or --recipient: a period alone would show everybody's mail".into(),
+            "give --id, --sender or --recipient: a period alone would show everybody's mail".into(),
         ));
     }
     let requester = mailbox(&arguments.requester)?;

@@ -4,7 +4,7 @@ use clap::Args;
 use sigillo_store::Store;
 use sigillo_store::evidence::{Record, Search, Stream};
 
-use super::super::{CommandError, instant, say, say_json};
+use super::super::{CommandError, instant, readable, say, say_json};
 use super::{note_access, when};
 
 /// Which log.
@@ -33,7 +33,7 @@ impl From<Which> for Stream {
 #[derive(Args, Clone, Default)]
 pub struct Terms {
     /// Id of the original message, of a message made for it, or the one that the client gave.
-    #[arg(long, alias = "message-id")]
+    #[arg(long, visible_alias = "message-id")]
     id: Option<String>,
     /// Sender of the original message.
     #[arg(long)]
@@ -130,21 +130,70 @@ pub async fn search(store: &Store, arguments: SearchArguments) -> Result<(), Com
     if arguments.json {
         return say_json(&records);
     }
+    if records.is_empty() {
+        return say("no record matches");
+    }
     records.iter().try_for_each(print)
 }
 
+/// Letters of a value that are printed for people: a signature has thousands.
+const SHOWN_MAX: usize = 300;
+/// Letters of a longer one.
+const SHOWN_BEGIN: usize = 60;
+
 fn print(record: &Record) -> Result<(), CommandError> {
+    lines(record).iter().try_for_each(|line| say(line))
+}
+
+/// A record for people. Much of it is strangers' words.
+fn lines(record: &Record) -> Vec<String> {
     let event = &record.event;
-    say(&format!("{:>6}  {}  {:<18} {}", record.sequence, instant(record.at), event.kind, event.message_id))?;
-    say(&format!("        from {} to {}", event.sender, event.recipients.join(", ")))?;
-    say(&format!("        subject {:?}  by {} of {}", event.subject, event.source, record.server))?;
-    for (name, value) in [("peer", &event.peer), ("result", &event.result)] {
-        if !value.is_empty() {
-            say(&format!("        {name}: {value:?}"))?;
-        }
+    let to = if event.recipients.is_empty() { String::new() } else { format!(" to {}", event.recipients.join(", ")) };
+    let of = if record.server.is_empty() { String::new() } else { format!(" of {}", record.server) };
+    let mut lines = vec![
+        format!("{:>6}  {}  {:<18} {}", record.sequence, instant(record.at), event.kind, event.message_id)
+            .trim_end()
+            .to_owned(),
+        format!("        from {}{to}  by {}{of}", event.sender, event.source),
+    ];
+    if !event.subject.is_empty() {
+        lines.push(format!("        subject «{}»", event.subject));
     }
+    let all = [("peer", &event.peer), ("result", &event.result)].into_iter().filter(|(_, value)| !value.is_empty());
+    lines.extend(all.map(|(name, value)| format!("        {name}: {}", shown(value))));
     if !event.related.is_empty() {
-        say(&format!("        related {}", event.related.join(", ")))?;
+        lines.push(format!("        related {}", event.related.join(", ")));
     }
-    event.details.iter().try_for_each(|(name, value)| say(&format!("        {name}: {value:?}")))
+    lines.extend(event.details.iter().map(|(name, value)| format!("        {name}: {}", shown(value))));
+    lines.iter().map(|line| readable::plain(line)).collect()
+}
+
+fn shown(value: &str) -> String {
+    if value.chars().count() <= SHOWN_MAX {
+        return value.to_owned();
+    }
+    let begin: String = value.chars().take(SHOWN_BEGIN).collect();
+    format!("{begin}… ({} octets; --json has all of it)", value.len())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use sigillo_store::evidence::NewEvent;
+
+    #[test]
+    fn a_record_is_short_for_people_and_does_nothing_to_the_terminal() {
+        let event = NewEvent {
+            kind: "acceptance".into(),
+            subject: "perché \"no\"?\u{1b}[2J".into(),
+            details: vec![("signature".into(), "M".repeat(4000)), ("checks".into(), "formal=yes".into())],
+            ..NewEvent::default()
+        };
+        let record = Record { sequence: 7, at: 0, server: "mx.alfa.example".into(), event };
+        let text = lines(&record).join("\n");
+        assert!(text.contains("subject «perché \"no\"?") && !text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("… (4000 octets; --json has all of it)") && text.len() < 500, "{text}");
+        assert!(text.contains("checks: formal=yes"), "{text}");
+    }
 }
