@@ -42,10 +42,12 @@ impl Warnings {
     fn message(&self, account: &str, mark: u8, used: u64, quota: u64, now: u64) -> Result<Vec<u8>, StoreError> {
         let megabytes = |octets: u64| octets.div_ceil(1024 * 1024);
         let (used, quota) = (megabytes(used), megabytes(quota));
+        // «l'80%», «il 95%»: 8, 11 and 80 to 89 begin with a vowel.
+        let (article, at) = if matches!(mark, 8 | 11 | 80..=89) { ("l'", "all'") } else { ("il ", "al ") };
         let text = format!(
-            "La casella {account} occupa {used} MB dei {quota} MB a disposizione (oltre il {mark}%).\r\n\
+            "La casella {account} occupa {used} MB dei {quota} MB a disposizione (oltre {article}{mark}%).\r\n\
              Quando lo spazio finisce, i messaggi in arrivo non vengono consegnati e i mittenti ricevono un avviso.\r\n\
-             Cancellare i messaggi che non servono, o chiedere più spazio all'amministratore.\r\n\r\n\
+             Cancellare i messaggi che non servono o chiedere più spazio all'amministratore.\r\n\r\n\
              The mailbox {account} holds {used} MB of {quota} MB (more than {mark}%).\r\n\
              When there is no room left, mail is not delivered and its senders are told so.\r\n\
              Remove messages that are not needed, or ask your administrator for more room.\r\n"
@@ -53,7 +55,7 @@ impl Warnings {
         let message = MessageBuilder::new()
             .from(format!("postmaster@{}", self.hostname))
             .to(account.to_owned())
-            .subject(format!("Spazio della casella: {mark}% / Mailbox space: {mark}%"))
+            .subject(format!("Casella occupata {at}{mark}% / Mailbox {mark}% full"))
             .date((now / 1000) as i64)
             .message_id(format!("{}.quota@{}", new_id(), self.hostname))
             // RFC 3834 §5: nobody answers it by machine.
@@ -93,6 +95,14 @@ mod tests {
             text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap()
         };
         items.iter().map(subject).filter(|subject| subject != "mail").collect()
+    }
+
+    #[test]
+    fn the_article_is_that_of_the_number() {
+        let warnings = Warnings { marks: vec![80, 95], hostname: "mx.alfa.example".into() };
+        let text = |mark| String::from_utf8(warnings.message(ADA, mark, 96 << 20, 100 << 20, 0).unwrap()).unwrap();
+        assert!(text(80).contains("(oltre l'80%)") && text(80).contains("Casella occupata all'80%"), "{}", text(80));
+        assert!(text(95).contains("(oltre il 95%)") && text(95).contains("Casella occupata al 95%"), "{}", text(95));
     }
 
     #[tokio::test]

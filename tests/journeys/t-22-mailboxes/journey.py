@@ -266,7 +266,7 @@ def over_quota(pair):
     second = harness.message(beta.mailbox, address, subject="Seconda", text=text)
     beta.submit(second, [address])
     warned = harness.wait_for(
-        lambda: [head["Subject"] for head in inbox.headers().values() if "Mailbox space" in (head["Subject"] or "")], "a warning"
+        lambda: [head["Subject"] for head in inbox.headers().values() if "% full" in (head["Subject"] or "")], "a warning"
     )
     harness.equal(len(warned), 1, "the holder is told before the mailbox is full")
     session = inbox.open()
