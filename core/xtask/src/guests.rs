@@ -29,13 +29,17 @@ enum Toolchain {
     Debian { linker: PathBuf },
 }
 
-/// Builds the guests of these names, or all.
+/// Builds the guests of these names, or all; a name with a `/` is the folder of a plugin that lies elsewhere.
 pub fn build(names: &[String]) -> Result<(), Problem> {
+    let (folders, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| name.contains('/'));
+    let elsewhere: Vec<Guest> = folders.iter().map(|folder| Guest::at(folder)).collect::<Result<_, _>>()?;
     let mut guests = [all("plugins", "plugins")?, all("tests/guests", "guests")?].concat();
-    if let Some(unknown) = names.iter().find(|name| guests.iter().all(|guest| guest.name != **name)) {
+    if let Some(unknown) = names.iter().find(|name| guests.iter().all(|guest| guest.name != ***name)) {
         return Err(Problem(format!("no guest named `{unknown}` under plugins/ or tests/guests/")));
     }
-    guests.retain(|guest| names.is_empty() || names.contains(&guest.name));
+    let every = names.is_empty() && elsewhere.is_empty();
+    guests.retain(|guest| every || names.contains(&&guest.name));
+    guests.extend(elsewhere);
     if guests.is_empty() {
         return Ok(());
     }
@@ -126,6 +130,17 @@ impl Toolchain {
 }
 
 impl Guest {
+    /// The package of a plugin anywhere on this machine.
+    fn at(folder: &str) -> Result<Guest, Problem> {
+        let folder = std::fs::canonicalize(folder).map_err(|error| Problem::at(folder, error))?;
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if !is_guest(&folder) {
+            let shown = folder.display();
+            return Err(Problem(format!("{shown}: there is no Cargo.toml with crate-type = [\"cdylib\"] in it")));
+        }
+        Ok(Guest { name, folder, output: run::target().join("plugins") })
+    }
+
     /// Returns whether everything was there already.
     fn build(&self, toolchain: &Toolchain) -> Result<bool, Problem> {
         let built = run::target().join("guest-build");
@@ -197,6 +212,13 @@ fn newer(this: &Path, than: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::name_in;
+
+    #[test]
+    fn a_folder_elsewhere_is_a_plugin_only_with_a_package_in_it() {
+        let said = |folder| super::build(&[format!("{folder}/")]).unwrap_err().0;
+        assert!(said("/nowhere").contains("/nowhere"));
+        assert!(said(env!("CARGO_MANIFEST_DIR")).contains("cdylib"));
+    }
 
     #[test]
     fn the_library_has_its_own_name_or_none() {

@@ -29,7 +29,8 @@ Tasks of this repository
   cargo demo [--once] [--dir DIR] [--base-port N] [--force]
                                                     two certified-mail providers and a message between them
   cargo verify                                      format, lints, tests, journeys: everything that must pass
-  cargo xtask guests [NAME...]                      the plugins and the tests' guests, as components under target/
+  cargo xtask guests [NAME|FOLDER/...]              the plugins and the tests' guests, as components under target/;
+                                                    FOLDER/: a plugin that lies elsewhere
   cargo xtask providers --dir DIR [--base-port N] [--force]
                                                     two providers in a folder, ready for `sigillo serve`
   cargo xtask compare [--messages N] [--connections N] [--rounds N]
