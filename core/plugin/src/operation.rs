@@ -34,7 +34,7 @@ pub struct Request {
 
 impl Request {
     /// What is wrong with it, by the operations of a manifest.
-    pub(crate) fn check(&self, plugin: &str, operations: &BTreeMap<String, Operation>) -> Result<(), String> {
+    pub fn check(&self, plugin: &str, operations: &BTreeMap<String, Operation>) -> Result<(), String> {
         let Some(operation) = operations.get(&self.operation) else {
             let names: Vec<&str> = operations.keys().map(String::as_str).collect();
             return Err(match names.is_empty() {

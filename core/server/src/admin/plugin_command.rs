@@ -178,14 +178,14 @@ fn unknown(name: &str, folder: &Path, manifests: &Manifests) -> CommandError {
 
 /// The command line of one plugin.
 fn command_line(manifest: &Manifest) -> clap::Command {
-    let name = format!("sigillo {}", manifest.name);
+    let bin = format!("sigillo {}", manifest.name);
     let folder = Arg::new(PLUGINS_DIR)
         .long(PLUGINS_DIR)
         .value_name("FOLDER")
         .global(true)
         .help("Where plugins lie, instead of the configuration's folder or `plugins` beside the program");
     let mut line = clap::Command::new(manifest.name.clone())
-        .bin_name(name.clone())
+        .bin_name(bin.clone())
         .version(manifest.version.clone())
         .about(manifest.description.clone())
         .subcommand_required(true)
@@ -193,14 +193,14 @@ fn command_line(manifest: &Manifest) -> clap::Command {
         .arg(folder)
         .after_help(format!(
             "Examples:\n{}\n\n\
-             Exit status: 0 done, 1 it could not be done or the message is not valid, 2 wrong usage.",
-            examples(&name, manifest)
+             Exit status: 0 done, 1 it could not be done or the message is not valid, 2 wrong usage, 78 the configuration.",
+            examples(&bin, manifest)
         ));
     for (command, what) in &manifest.commands {
         line = line.subcommand(Arguments::augment_args(clap::Command::new(command.clone())).about(what.clone()));
     }
     for (name, operation) in &manifest.operations {
-        line = line.subcommand(plugin_operation::command_line(name, operation));
+        line = line.subcommand(plugin_operation::command_line(&bin, name, operation));
     }
     line
 }
@@ -211,10 +211,9 @@ fn examples(name: &str, manifest: &Manifest) -> String {
         lines.push(format!("  {name} {first} message.eml"));
         lines.push(format!("  {name} {first} message.eml --anchors ca.pem --index index.ldif --json"));
     }
-    if let Some((first, operation)) = manifest.operations.iter().next() {
-        let arguments = operation.arguments.iter().filter(|(_, argument)| argument.required);
-        let words: String = arguments.map(|(name, _)| format!(" {name}=…")).collect();
-        lines.push(format!("  {name} {first}{words} --json      (the server must run)"));
+    lines.extend(manifest.operations.iter().map(|(operation, what)| plugin_operation::example(name, operation, what)));
+    if !manifest.operations.is_empty() {
+        lines.push("\nThe server must run for operations (NAME=VALUE). `--json` gives the answer to programs.".into());
     }
     lines.join("\n")
 }

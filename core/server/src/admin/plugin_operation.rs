@@ -39,8 +39,8 @@ struct Arguments {
     json: bool,
 }
 
-/// The command line of one operation.
-pub fn command_line(name: &str, operation: &Operation) -> clap::Command {
+/// The command line of one operation of a plugin.
+pub fn command_line(plugin: &str, name: &str, operation: &Operation) -> clap::Command {
     let line = |(name, argument): (&String, &Argument)| {
         let must = if argument.required { "" } else { " (optional)" };
         format!("  {:<24}{}{must}", format!("{name}=…"), argument.description)
@@ -49,7 +49,18 @@ pub fn command_line(name: &str, operation: &Operation) -> clap::Command {
     let takes =
         if lines.is_empty() { "It takes nothing.".to_owned() } else { format!("It takes:\n{}", lines.join("\n")) };
     let command = Arguments::augment_args(clap::Command::new(name.to_owned()));
-    command.about(operation.description.clone()).after_help(takes)
+    command
+        .about(operation.description.clone())
+        .after_help(format!("{takes}\n\nThe server must run. Example:\n{}", example(plugin, name, operation)))
+}
+
+/// One line to paste: what the manifest says, or the arguments that must be.
+pub fn example(plugin: &str, name: &str, operation: &Operation) -> String {
+    let required = || {
+        let required = operation.arguments.iter().filter(|(_, argument)| argument.required);
+        required.map(|(name, _)| format!("{name}=…")).collect::<Vec<_>>().join(" ")
+    };
+    format!("  {plugin} {name} {}", operation.example.clone().unwrap_or_else(required)).trim_end().to_owned()
 }
 
 /// Asks the running server, again and again while there is more to do.
@@ -61,6 +72,13 @@ pub async fn run(
 ) -> Result<(), CommandError> {
     let given = Arguments::from_arg_matches(matches).map_err(|error| CommandError::Usage(error.to_string()))?;
     let arguments: Vec<(String, String)> = given.arguments.iter().map(|word| pair(word)).collect::<Result<_, _>>()?;
+    // The server looks again; here it is wrong usage, told though no server runs.
+    let asked = sigillo_plugin::Request {
+        operation: operation.to_owned(),
+        arguments: arguments.clone(),
+        ..sigillo_plugin::Request::default()
+    };
+    asked.check(&manifest.name, &manifest.operations).map_err(CommandError::Usage)?;
     let config = Config::load(config)?;
     let file = given.file.as_deref().map(|path| opened(path, &config)).transpose()?;
     let mut out = given.out.as_deref().map(Out::create).transpose()?;
@@ -151,7 +169,7 @@ async fn ask(
 
 fn pair(word: &str) -> Result<(String, String), CommandError> {
     let (name, value) =
-        word.split_once('=').ok_or_else(|| CommandError::Usage(format!("'{word}' is not NAME=VALUE")))?;
+        word.split_once('=').ok_or_else(|| CommandError::Usage(format!("'{word}' is not NAME=VALUE, such as mailbox=ada@pec.alfa.example")))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
