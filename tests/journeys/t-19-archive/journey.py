@@ -319,6 +319,7 @@ def operators_are_seen(pair, archive):
     index = [json.loads(line) for line in (where / "index.jsonl").read_text().splitlines()]
     found = [harness.sha256((where / entry["file"]).read_bytes()) for entry in index]
     harness.equal(found, [copy["sha256"] for copy in copies], "  each with its bytes, and an index of them")
+    harness.equal((where / "index.jsonl").stat().st_mode & 0o777, 0o600, "  which nobody else reads")
     (where / index[0]["file"]).unlink()
     (where / index[1]["file"]).write_bytes(b"cut")
     done = json.loads(pair.beta.command("archive", "export", archive.mailbox, "--dir", where, "--json"))

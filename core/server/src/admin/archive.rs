@@ -31,8 +31,8 @@ const INDEX: &str = "index.jsonl";
   sigillo archive usage mailbox=ada@pec.alfa.example
   sigillo archive free mailbox=ada@pec.alfa.example
 
-Changes and limits belong to the plugin `archive`: `sigillo archive usage`, `delete` and `free` ask it through the
-running server.")]
+Changes and limits belong to the plugin `archive`: `sigillo archive usage`, `delete` and `free` ask
+it through the running server.")]
 pub enum ArchiveCommand {
     /// Print which mailboxes have anything in the archive, and how much.
     List {
@@ -304,7 +304,10 @@ async fn export(store: &Store, arguments: ExportArguments) -> Result<(), Command
     fs::create_dir_all(&arguments.dir).map_err(|error| failed(&arguments.dir, &error))?;
     let index_path = arguments.dir.join(INDEX);
     let part = arguments.dir.join(format!(".{INDEX}.part"));
-    let mut index = File::create(&part).map_err(|error| failed(&part, &error))?;
+    // Senders and subjects: for nobody else, like the copies.
+    let mut options = OpenOptions::new();
+    let index = options.write(true).create(true).truncate(true).mode(0o600).open(&part);
+    let mut index = index.map_err(|error| failed(&part, &error))?;
     loop {
         let (whose, page) = (mailbox.clone(), search.clone());
         let copies = store.read(move |r| r.archive_search(&whose, &page)).await?;
