@@ -51,7 +51,10 @@ const EXIT_CONFIG: u8 = 78;
   sigillo index fetch
   sigillo log search --sender ada@pec.alfa.example --since 2026-01-01
   sigillo log verify
-  sigillo keys list")]
+  sigillo keys list
+
+Exit status: 0 done, 1 it could not be done or something was found, 2 wrong usage, 78 the
+configuration or the policy is at fault.")]
 pub struct Cli {
     /// The configuration file.
     #[arg(short, long, global = true, default_value = "sigillo.yaml", env = "SIGILLO_CONFIG")]
@@ -234,6 +237,13 @@ fn say(text: &str) -> Result<(), CommandError> {
 fn say_json(value: &impl Serialize) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(value).map_err(|error| CommandError::Other(error.to_string()))?;
     say(&text)
+}
+
+/// An instant in the Italian legal time with its offset (ISO 8601): ends of contracts and passwords, whose days are legal days.
+fn legal(at: sigillo_store::Millis) -> String {
+    let zone = jiff::tz::TimeZone::get("Europe/Rome").unwrap_or(jiff::tz::TimeZone::UTC);
+    let zoned = jiff::Timestamp::from_millisecond(at as i64).map(|at| at.to_zoned(zone));
+    zoned.map_or_else(|_| at.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
 }
 
 /// An instant as people and machines read it.

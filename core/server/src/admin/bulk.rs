@@ -20,18 +20,18 @@ const ROWS_SHOWN: usize = 200;
 
 #[derive(Args)]
 #[command(
-    after_help = "The first line names the columns; separators are commas, or semicolons where there is no comma in
-it; UTF-8.
+    after_help = "The first line names the columns; separators are commas, or semicolons where there is no comma
+in it; UTF-8.
   address      the mailbox to be made; its domain must be there. The only column that must be.
   kind         individual (if empty), multi-user or application
   offer        the name of an offer, which gives kind, size and settings
-  quota        octets, or a number with KB, MB or GB (of 1024); what the offer says, or 1GB, if empty
+  quota        octets, or a number with KB, MB or GB (of 1024); if empty what the offer says, or 1GB
   operators    logins of a multi-user mailbox beside its holder, with spaces between
   set:NAME     a setting that the administrator decides, such as set:forwarding
 
-Every mailbox gets a first password, which its holder must change within three days. They are written to the file of
---credentials, for its owner's eyes only. Ctrl-C ends the run after the mailboxes at hand; the same command goes on with
-the rest, and changes nothing of what is there.
+Every mailbox gets a first password, which its holder must change within three days. They are
+written to the file of --credentials, for its owner's eyes only. Ctrl-C ends the run after the
+mailboxes at hand; the same command goes on with the rest, and changes nothing of what is there.
 
 Examples:
   sigillo mailbox import-csv mailboxes.csv --dry-run
@@ -116,8 +116,15 @@ pub async fn import_csv(config: &Config, office: &Office, arguments: CsvArgument
         stop,
     };
     let progress = |done: usize, total: usize| show_progress(&format!("{done} of {total} mailboxes"));
-    let report = office.provisioning.add_mailboxes(&office.actor, request, &catalogue, progress).await?;
+    let report = office.provisioning.add_mailboxes(&office.actor, request, &catalogue, progress).await;
     show_progress("");
+    let report = report.map_err(|error| match error {
+        // What is wrong with the table as a whole: where it stands begins with the file.
+        sigillo_provisioning::Error::Invalid { what, problem, remedy } if what.starts_with("line ") => {
+            CommandError::Other(format!("{shown}: {what}: {problem}; {remedy}"))
+        }
+        other => other.into(),
+    })?;
     if let Some(path) = &arguments.report {
         let text = match arguments.report_form {
             ReportForm::Json => serde_json::to_string_pretty(&report).unwrap_or_default(),
@@ -150,7 +157,8 @@ fn print(report: &BulkReport, file: &str) -> Result<(), CommandError> {
     match (report.stopped, report.not_reached, report.dry_run) {
         (true, rest, _) => say(&format!("stopped: {rest} are left; the same command goes on with them")),
         (_, rest, false) if rest > 0 => {
-            say(&format!("nothing was added: {rest} rows without mistakes wait (--skip-errors adds them)"))
+            let rows = if rest == 1 { "one row" } else { &format!("{rest} rows") };
+            say(&format!("nothing was added; {rows} without mistakes left out (--skip-errors adds what has none)"))
         }
         (_, _, false) if report.added == 0 && report.failed == 0 => say("nothing was changed"),
         _ => Ok(()),

@@ -8,11 +8,12 @@ use sigillo_store::standing::HoldOn;
 
 use super::office::{CeaseArguments, HoldChange, Office, ending};
 use super::registry::when;
-use super::{CommandError, instant, say, say_json};
+use super::{CommandError, legal, say, say_json};
 
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
-  sigillo customer add c-118 --name 'Comune di Alfa' --holder 'Ada Rossi' --expires 2027-12-31 --mailboxes 50
+  sigillo customer add c-118 --name 'Comune di Alfa' --holder 'Ada Rossi' \\
+      --expires 2027-12-31 --mailboxes 50
   sigillo customer show c-118
   sigillo customer renew c-118 --until 2028-12-31
   sigillo customer suspend c-118 --reason 'account compromised, ticket 4711'
@@ -85,10 +86,10 @@ pub struct AddArguments {
     #[arg(long)]
     name: String,
     /// Who signed the contract.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     holder: String,
     /// Its technical contact.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     contact: String,
     /// The first day of the contract. Default: today.
     #[arg(long)]
@@ -96,11 +97,11 @@ pub struct AddArguments {
     /// The last day of the contract. Default: it has no end.
     #[arg(long)]
     expires: Option<String>,
-    /// Months by which the contract extends itself at its end.
-    #[arg(long, default_value_t = 0)]
+    /// Months by which the contract extends itself at its end. Default: it ends.
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
     renews_months: u32,
     /// Mailboxes at most. Default: as many as it likes.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
     mailboxes: u64,
 }
 
@@ -110,9 +111,9 @@ pub struct AddArguments {
   sigillo role list --json
   sigillo --actor ada@pec.alfa.example mailbox add eva@pec.alfa.example
 
-platform-administrator: everything. role-manager: names the registration officers of customers. registration-officer:
-registers users and administers the mailboxes of one customer. Whoever runs commands as the user that owns the store is
-an administrator of the platform.")]
+  platform-administrator  everything; so may whoever runs commands as the user that owns the store
+  role-manager            names the registration officers of customers
+  registration-officer    registers users and administers the mailboxes of one customer")]
 pub enum RoleCommand {
     /// Give a role to a login.
     Grant(RoleArguments),
@@ -197,7 +198,7 @@ pub async fn customer(office: &Office, command: CustomerCommand) -> Result<(), C
         }
         CustomerCommand::Renew { id, until } => {
             let end = provisioning.renew_customer(actor, &id, end_of(&until)?).await?;
-            say(&format!("the contract of customer {id} ends {}; tell its holder", instant(end)))
+            say(&format!("the contract of customer {id} ends {}; tell its holder", legal(end)))
         }
         CustomerCommand::Suspend { id, reason } => {
             office.hold(HoldOn::Customer, &id, HoldChange::Suspend(reason)).await
@@ -210,18 +211,22 @@ pub async fn customer(office: &Office, command: CustomerCommand) -> Result<(), C
 
 fn print(status: &CustomerStatus) -> Result<(), CommandError> {
     let customer = &status.customer;
-    let end = customer.expires.map_or_else(|| "without end".to_owned(), |at| format!("until {}", instant(at)));
+    let end = customer.expires.map_or_else(|| "without end".to_owned(), |at| format!("until {}", legal(at)));
     let renews = if customer.renews > 0 { format!(", then {} months more", customer.renews) } else { String::new() };
     say(&format!("{:<16} {}", customer.id, customer.name))?;
-    say(&format!("    contract from {} {end}{renews}", instant(customer.begins)))?;
+    say(&format!("    contract from {} {end}{renews}", legal(customer.begins)))?;
     for (what, text) in [("holder", &customer.holder), ("contact", &customer.contact)] {
         if !text.is_empty() {
             say(&format!("    {what}: {text}"))?;
         }
     }
     let most = if customer.mailboxes > 0 { format!(" of {}", customer.mailboxes) } else { String::new() };
-    say(&format!("    {} mailboxes{most}; domains: {}", status.mailboxes_used, status.domains.join(", ")))?;
+    say(&format!("    {} mailboxes{most}; domains: {}", status.mailboxes_used, named(&status.domains)))?;
     status.holds.iter().try_for_each(|hold| say(&format!("    {}", ending(hold))))
+}
+
+fn named(domains: &[String]) -> String {
+    if domains.is_empty() { "none".into() } else { domains.join(", ") }
 }
 
 async fn deletions(office: &Office, dry_run: bool, on: Option<String>, json: bool) -> Result<(), CommandError> {
@@ -272,7 +277,7 @@ pub async fn role(office: &Office, command: RoleCommand) -> Result<(), CommandEr
             }
             roles.iter().try_for_each(|grant| {
                 let at = if grant.customer.is_empty() { String::new() } else { format!(" of {}", grant.customer) };
-                say(&format!("{:<40} {}{at}  since {}", grant.login, grant.role, instant(grant.granted)))
+                say(&format!("{:<40} {}{at}  since {}", grant.login, grant.role, legal(grant.granted)))
             })
         }
     }

@@ -98,7 +98,9 @@ pub async fn domain(config: &Config, office: &Office, command: DomainCommand) ->
             if json {
                 return say_json(&domains);
             }
-            domains.iter().try_for_each(|domain| say(&format!("{:<10} {}", domain.class.as_str(), domain.name)))
+            domains.iter().try_for_each(|domain| {
+                say(&format!("{:<10} {}{}", domain.class.as_str(), domain.name, whose(domain)))
+            })
         }
         DomainCommand::Show { name, json } => {
             let domain = provisioning.domain(actor, &parse(&name)?).await?;
@@ -115,8 +117,12 @@ pub async fn domain(config: &Config, office: &Office, command: DomainCommand) ->
     }
 }
 
+fn whose(domain: &DomainStatus) -> String {
+    domain.customer.as_ref().map(|id| format!(" of customer {id}")).unwrap_or_default()
+}
+
 fn print(domain: &DomainStatus) -> Result<(), CommandError> {
-    let whose = domain.customer.as_ref().map(|id| format!(" of customer {id}")).unwrap_or_default();
-    say(&format!("{} ({}){whose}: {} mailboxes", domain.name, domain.class.as_str(), domain.mailboxes))?;
+    let (class, whose) = (domain.class.as_str(), whose(domain));
+    say(&format!("{} ({class}){whose}: {} mailboxes", domain.name, domain.mailboxes))?;
     domain.holds.iter().try_for_each(|hold| say(&format!("    {}", ending(hold))))
 }

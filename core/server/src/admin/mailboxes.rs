@@ -9,7 +9,7 @@ use sigillo_store::{AccountState, Kind};
 use super::office::{CeaseArguments, HoldChange, Office, ending, mailbox as parse};
 use super::settings::As;
 use super::users::PasswordArguments;
-use super::{CommandError, bulk, charges, instant, maildir, offers, say, say_json, settings, users};
+use super::{CommandError, bulk, charges, legal, maildir, offers, say, say_json, settings, users};
 use crate::config::{Config, Offer};
 
 /// Octets that a mailbox may hold by default (QUO-02: 1 GB in the smallest offer).
@@ -39,7 +39,7 @@ impl From<KindWord> for Kind {
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
   sigillo mailbox add ada@pec.alfa.example
-  printf %s \"$PASSWORD\" | sigillo mailbox add ada@pec.alfa.example --password-stdin --quota 5368709120
+  printf %s \"$PASSWORD\" | sigillo mailbox add ada@pec.alfa.example --password-stdin --quota 5GB
   sigillo mailbox add ufficio@pec.alfa.example --offer aziende
   sigillo mailbox add fatture@pec.alfa.example --kind application --daily-sends 5000
   sigillo mailbox list --json
@@ -64,8 +64,9 @@ pub enum MailboxCommand {
         /// What it is for: one person, a holder with operators, or a program. An individual one without an offer.
         #[arg(long, value_enum)]
         kind: Option<KindWord>,
-        /// Octets that it may hold, instead of what the offer says; without one, 1 GiB.
-        #[arg(long)]
+        /// How much it may hold, instead of what the offer says: octets, or a number with KB, MB or GB (of 1024); without
+        /// an offer, 1GB.
+        #[arg(long, value_name = "SIZE", value_parser = size)]
         quota: Option<u64>,
         /// Recipients that it may send to in a day, instead of what the offer says; without one there is no limit.
         #[arg(long, value_name = "RECIPIENTS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -121,7 +122,8 @@ pub enum MailboxCommand {
     Quota {
         /// The mailbox.
         address: String,
-        /// Octets.
+        /// Octets, or a number with KB, MB or GB (of 1024), such as 5GB.
+        #[arg(value_name = "SIZE", value_parser = size)]
         octets: u64,
     },
     /// Close a mailbox: it takes no mail and nobody logs in.
@@ -322,6 +324,11 @@ async fn list(office: &Office, json: bool) -> Result<(), CommandError> {
     if json { say_json(&mailboxes) } else { mailboxes.iter().try_for_each(line) }
 }
 
+/// A size as the tables of `import-csv` have it.
+fn size(text: &str) -> Result<u64, String> {
+    sigillo_provisioning::bulk::read_quota(text).map_err(|(problem, remedy)| format!("{problem}; {remedy}"))
+}
+
 fn line(status: &MailboxStatus) -> Result<(), CommandError> {
     let account = &status.account;
     let state = match (&account.state, &status.standing) {
@@ -333,7 +340,7 @@ fn line(status: &MailboxStatus) -> Result<(), CommandError> {
         (_, Standing::Closed { .. }) => "closed",
     };
     let why = account.suspended.as_ref().map_or_else(String::new, |reason| format!("  ({reason})"));
-    let made = instant(account.created);
+    let made = legal(account.created);
     say(&format!(
         "{:<40} {:<11} {state:<9} {:>14} of {:>14} octets  since {made}{}{why}",
         account.address,
@@ -350,8 +357,8 @@ fn print(status: &MailboxStatus) -> Result<(), CommandError> {
         say(&format!("    of customer {id}"))?;
     }
     match &status.standing {
-        Standing::Expired { since } => say(&format!("    the contract ended {}", instant(*since)))?,
-        Standing::Closed { deletes } => say(&format!("    closed; its data is deleted from {} on", instant(*deletes)))?,
+        Standing::Expired { since } => say(&format!("    the contract ended {}", legal(*since)))?,
+        Standing::Closed { deletes } => say(&format!("    closed; its data is deleted from {} on", legal(*deletes)))?,
         Standing::Active | Standing::Suspended { .. } => {}
     }
     status.holds.iter().try_for_each(|hold| say(&format!("    {}", ending(hold))))

@@ -6,7 +6,7 @@ use sigillo_store::Store;
 use sigillo_store::standing::{Hold, HoldKind, HoldOn};
 
 use super::registry::when;
-use super::{CommandError, instant, say};
+use super::{CommandError, legal, say};
 use crate::config::Config;
 use crate::evidence::case::operator;
 
@@ -95,9 +95,9 @@ impl CeaseArguments {
 pub fn ending(hold: &Hold) -> String {
     match (hold.kind, hold.deletes) {
         (HoldKind::Ceasing, Some(deletes)) => {
-            format!("the service ends {}, its data is deleted from {} on", instant(hold.closes), instant(deletes))
+            format!("the service ends {}, its data is deleted from {} on", legal(hold.closes), legal(deletes))
         }
-        _ => format!("suspended since {} ({})", instant(hold.since), hold.reason),
+        _ => format!("suspended since {} ({})", legal(hold.since), hold.reason),
     }
 }
 

@@ -8,7 +8,7 @@ use sigillo_store::AccountState;
 use sigillo_store::users::{NewUser, Role};
 
 use super::office::{Office, mailbox as parse};
-use super::{CommandError, instant, say, say_json};
+use super::{CommandError, legal, say, say_json};
 
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
@@ -17,8 +17,8 @@ use super::{CommandError, instant, say, say_json};
   sigillo user password bruno.verdi
   sigillo user change-password bruno.verdi
 
-A password that is made here, or given with --password-stdin --first, opens nothing but `change-password`, and that for
-three days (provisioning.first-password-hours).")]
+A password that is made here, or given with --password-stdin --first, opens nothing but
+`change-password`, and that for three days (provisioning.first-password-hours).")]
 pub enum UserCommand {
     /// Let one more person into a multi-user mailbox. Without a password on standard input a first one is made and
     /// printed.
@@ -112,7 +112,7 @@ pub fn tell(made: &Made) -> Result<(), CommandError> {
     }
     if let Some(expires) = made.expires {
         let words = "must be changed before anything else, with `sigillo user change-password`, until";
-        eprintln!("it {words} {}", instant(expires));
+        eprintln!("it {words} {}", legal(expires));
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ pub async fn user(office: &Office, command: UserCommand) -> Result<(), CommandEr
             for user in &users {
                 let state = if user.state == AccountState::Active { "active" } else { "disabled" };
                 let first = match (user.initial, user.credential_expires) {
-                    (true, Some(end)) => format!("  first password, until {}", instant(end)),
+                    (true, Some(end)) => format!("  first password, until {}", legal(end)),
                     (true, None) => "  first password".to_owned(),
                     _ => String::new(),
                 };
