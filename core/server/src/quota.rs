@@ -43,7 +43,7 @@ impl Warnings {
         let megabytes = |octets: u64| octets.div_ceil(1024 * 1024);
         let (used, quota) = (megabytes(used), megabytes(quota));
         // «l'80%», «il 95%»: 8, 11 and 80 to 89 begin with a vowel.
-        let (article, at) = if matches!(mark, 8 | 11 | 80..=89) { ("l'", "all'") } else { ("il ", "al ") };
+        let article = if matches!(mark, 8 | 11 | 80..=89) { "l'" } else { "il " };
         let text = format!(
             "La casella {account} occupa {used} MB dei {quota} MB a disposizione (oltre {article}{mark}%).\r\n\
              Quando lo spazio finisce, i messaggi in arrivo non vengono consegnati e i mittenti ricevono un avviso.\r\n\
@@ -55,7 +55,7 @@ impl Warnings {
         let message = MessageBuilder::new()
             .from(format!("postmaster@{}", self.hostname))
             .to(account.to_owned())
-            .subject(format!("Casella occupata {at}{mark}% / Mailbox {mark}% full"))
+            .subject(format!("Casella occupata oltre {article}{mark}% / Mailbox more than {mark}% full"))
             .date((now / 1000) as i64)
             .message_id(format!("{}.quota@{}", new_id(), self.hostname))
             // RFC 3834 §5: nobody answers it by machine.
@@ -101,8 +101,8 @@ mod tests {
     fn the_article_is_that_of_the_number() {
         let warnings = Warnings { marks: vec![80, 95], hostname: "mx.alfa.example".into() };
         let text = |mark| String::from_utf8(warnings.message(ADA, mark, 96 << 20, 100 << 20, 0).unwrap()).unwrap();
-        assert!(text(80).contains("(oltre l'80%)") && text(80).contains("Casella occupata all'80%"), "{}", text(80));
-        assert!(text(95).contains("(oltre il 95%)") && text(95).contains("Casella occupata al 95%"), "{}", text(95));
+        assert!(text(80).contains("(oltre l'80%)") && text(80).contains("occupata oltre l'80% /"), "{}", text(80));
+        assert!(text(95).contains("(oltre il 95%)") && text(95).contains("occupata oltre il 95% /"), "{}", text(95));
     }
 
     #[tokio::test]
