@@ -337,7 +337,8 @@ fn operations_of_a_manifest_have_names_descriptions_and_arguments() {
              commands: {{ look: {{ description: Looks. }} }}\noperations: {operations}\n"
         )
     };
-    let sound = "{ add: { description: Adds., example: by=3, arguments: { by: { required: true, description: A number. } } } }";
+    let sound =
+        "{ add: { description: Adds., example: by=3, arguments: { by: { required: true, description: A number. } } } }";
     let (manifest, _) = Manifest::parse("plugin.yaml", &text(sound)).unwrap();
     assert!(manifest.operations["add"].arguments["by"].required);
     assert_eq!(manifest.operations["add"].example.as_deref(), Some("by=3"));

@@ -243,7 +243,10 @@ pub(crate) fn powerless(reader: &Reader<'_>, actor: &Actor) -> Result<Option<Str
     }
     Ok(user.admitted(now).err().map(|barred| match barred {
         Barred::Initial => {
-            format!("the first password must be changed before anything else: sigillo user change-password {}", user.login)
+            format!(
+                "the first password must be changed before anything else: sigillo user change-password {}",
+                user.login
+            )
         }
         Barred::Expired => "the first password was not changed in its time; ask for another one".into(),
     }))

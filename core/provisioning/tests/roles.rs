@@ -113,7 +113,8 @@ async fn adm_03_a_holder_has_his_own_and_whoever_is_shut_out_has_nothing() {
     assert!(refused(own.set_mailbox_state(&by(OFFICER), &mailbox(ADA), AccountState::Active).await));
     own.resume(&house.root, HoldOn::Mailbox, OFFICER).await.unwrap();
     own.give_password(&house.root, OFFICER, Password::First("first word".into())).await.unwrap();
-    let refusal = own.set_mailbox_state(&by(OFFICER), &mailbox(ADA), AccountState::Active).await.unwrap_err().to_string();
+    let refusal =
+        own.set_mailbox_state(&by(OFFICER), &mailbox(ADA), AccountState::Active).await.unwrap_err().to_string();
     assert!(refusal.contains("may not open or close") && refusal.contains("change-password"), "{refusal}");
     // Who sees nothing is told why, and not shown an empty list.
     assert!(refused(own.mailboxes(&by(OFFICER)).await) && refused(own.domains(&by(OFFICER)).await));

@@ -19,8 +19,7 @@ use crate::config::Config;
 const ROWS_SHOWN: usize = 200;
 
 #[derive(Args)]
-#[command(
-    after_help = "The first line names the columns; separators are commas, or semicolons where there is no comma
+#[command(after_help = "The first line names the columns; separators are commas, or semicolons where there is no comma
 in it; UTF-8.
   address      the mailbox to be made; its domain must be there. The only column that must be.
   kind         individual (if empty), multi-user or application
@@ -35,8 +34,7 @@ mailboxes at hand; the same command goes on with the rest, and changes nothing o
 
 Examples:
   sigillo mailbox import-csv mailboxes.csv --dry-run
-  sigillo mailbox import-csv mailboxes.csv --credentials first-passwords.csv --report left.json"
-)]
+  sigillo mailbox import-csv mailboxes.csv --credentials first-passwords.csv --report left.json")]
 pub struct CsvArguments {
     /// The table.
     file: PathBuf,

@@ -98,9 +98,9 @@ pub async fn domain(config: &Config, office: &Office, command: DomainCommand) ->
             if json {
                 return say_json(&domains);
             }
-            domains.iter().try_for_each(|domain| {
-                say(&format!("{:<10} {}{}", domain.class.as_str(), domain.name, whose(domain)))
-            })
+            domains
+                .iter()
+                .try_for_each(|domain| say(&format!("{:<10} {}{}", domain.class.as_str(), domain.name, whose(domain))))
         }
         DomainCommand::Show { name, json } => {
             let domain = provisioning.domain(actor, &parse(&name)?).await?;

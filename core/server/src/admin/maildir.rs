@@ -25,8 +25,7 @@ const PIECE: usize = 64 * 1024;
 const PROBLEMS_SHOWN: usize = 100;
 
 #[derive(Args)]
-#[command(
-    after_help = "The folder is a Maildir++ as Courier and Dovecot write it. Folders keep their names (modified
+#[command(after_help = "The folder is a Maildir++ as Courier and Dovecot write it. Folders keep their names (modified
 UTF-7 or UTF-8), messages their bytes (line ends become CRLF), flags, keywords and times. What was
 brought before is not brought again: an interrupted run is run again. The mailbox must have the
 name that it had there (MIG-02).
@@ -34,8 +33,7 @@ name that it had there (MIG-02).
 Examples:
   sigillo mailbox import ada@pec.alfa.example /srv/old/ada@pec.alfa.example/Maildir --dry-run
   sigillo mailbox import ada@pec.alfa.example /srv/old/ada@pec.alfa.example/Maildir \\
-      --report left.json"
-)]
+      --report left.json")]
 pub struct ImportArguments {
     /// The mailbox; it must be there.
     address: String,

@@ -168,8 +168,9 @@ async fn ask(
 }
 
 fn pair(word: &str) -> Result<(String, String), CommandError> {
-    let (name, value) =
-        word.split_once('=').ok_or_else(|| CommandError::Usage(format!("'{word}' is not NAME=VALUE, such as mailbox=ada@pec.alfa.example")))?;
+    let (name, value) = word.split_once('=').ok_or_else(|| {
+        CommandError::Usage(format!("'{word}' is not NAME=VALUE, such as mailbox=ada@pec.alfa.example"))
+    })?;
     Ok((name.to_owned(), value.to_owned()))
 }
 

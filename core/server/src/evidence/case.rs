@@ -220,8 +220,7 @@ fn readable(found: &[Found], request: &Request) -> String {
 /// A value as people read it, on one line and in the direction in which it is written: it may be a stranger's.
 fn line(value: &str) -> String {
     let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     value.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
 }
