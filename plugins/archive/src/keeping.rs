@@ -62,6 +62,7 @@ pub fn run<H: Host>(
     let choices = Choices::of(host, settings, letter.mailbox)?;
     let (mailbox, size) = (letter.mailbox, letter.copy_size());
     let used = host.usage(mailbox)?.used;
+    space::settle(host, settings, &choices, mailbox, used)?;
     let properties = properties(field);
     if used.saturating_add(size) > choices.limit {
         let property =
@@ -82,7 +83,6 @@ pub fn run<H: Host>(
         return space::tell_full(host, settings, &choices, mailbox, used);
     }
     host.keep(mailbox, &format!("{}/{}", letter.direction.word(), letter.key), letter.direction, &properties)?;
-    space::forget(host, mailbox, space::Said::Full)?;
     // What is filed is filed with its copy. Of what is sent, a later step may still take the copy back: so only what
     // is there already counts for what the mailbox is told.
     let after = match letter.direction {

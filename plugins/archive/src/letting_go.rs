@@ -56,6 +56,7 @@ pub fn delete<H: Host>(host: &H, settings: &Settings, asked: Asked<'_>, ids: &st
     if ids.is_empty() || ids.len() > NAMED_MAX {
         return Err(Error::Other(format!("id: name 1 to {NAMED_MAX} copies")));
     }
+    alone(host, mailbox)?;
     let mut freed = 0;
     for id in &ids {
         let item = find(host, mailbox, id)?;
@@ -64,7 +65,7 @@ pub fn delete<H: Host>(host: &H, settings: &Settings, asked: Asked<'_>, ids: &st
         freed += item.size;
     }
     let left = host.usage(mailbox)?.used.saturating_sub(freed);
-    after(host, settings, &choices, mailbox, left)?;
+    space::made_room(host, settings, &choices, mailbox, left)?;
     Ok(json!({ "mailbox": mailbox, "deleted": ids.len(), "octets": freed, "used": left }))
 }
 
@@ -134,6 +135,7 @@ pub fn free<H: Host>(
     if preview {
         return previewed(host, mailbox, run.target);
     }
+    alone(host, mailbox)?;
     let items = host.items(mailbox, u64::MAX, None, PIECE as u32)?;
     let before = run.freed;
     for item in &items {
@@ -149,10 +151,9 @@ pub fn free<H: Host>(
     if more {
         run.write(host, mailbox)?;
     } else {
-        if goes_on {
-            host.set(&Run::key(mailbox), None)?;
-        }
-        after(host, settings, &choices, mailbox, left)?;
+        // Also of an earlier run that was ended half-way: nobody goes on with that one.
+        host.set(&Run::key(mailbox), None)?;
+        space::made_room(host, settings, &choices, mailbox, left)?;
     }
     let mut answer = json!({ "mailbox": mailbox, "deleted": run.count, "octets": run.freed, "used": left });
     if more {
@@ -202,6 +203,14 @@ fn known<H: Host>(host: &H, mailbox: &str) -> Result<(), Error> {
     if host.exists(mailbox)? { Ok(()) } else { Err(Error::Other(format!("there is no mailbox {mailbox} here"))) }
 }
 
+/// Two who let go of the same copies at once would both say in the log that they did. What is read of the archive is not
+/// looked at again at the commit, so they meet at this value, and the later one runs anew.
+fn alone<H: Host>(host: &H, mailbox: &str) -> Result<(), Error> {
+    let key = format!("turn/{mailbox}");
+    host.get(&key)?;
+    host.set(&key, Some(&host.unique()))
+}
+
 /// A copy goes, and that somebody let it go is in the message log under the message's own id.
 fn let_go<H: Host>(host: &H, asked: Asked<'_>, item: &Item, how: &str) -> Result<(), Error> {
     host.release(asked.mailbox, &item.id)?;
@@ -221,17 +230,6 @@ fn let_go<H: Host>(host: &H, asked: Asked<'_>, item: &Item, how: &str) -> Result
             ("sha256", item.sha256.clone()),
         ],
     })
-}
-
-/// There is room again: what was said may be said again, and where it still holds, it need not be.
-fn after<H: Host>(host: &H, settings: &Settings, choices: &Choices, mailbox: &str, left: u64) -> Result<(), Error> {
-    if left < choices.limit {
-        space::forget(host, mailbox, space::Said::Full)?;
-    }
-    if !space::is_filling(left, choices.limit, settings) {
-        space::forget(host, mailbox, space::Said::Filling)?;
-    }
-    Ok(())
 }
 
 /// ISO 8601 in UTC.

@@ -33,12 +33,45 @@ pub fn is_filling(used: u64, limit: u64, settings: &Settings) -> bool {
     u128::from(used) * 100 >= u128::from(limit) * u128::from(settings.alert_percent)
 }
 
-/// ARC-04: tells the mailbox once when `used` octets reach the threshold, and is ready to tell again below it. `used`
-/// must be what is true once this step is committed.
+/// Forgets what was said and holds no more, by what is there now: copies leave without this plugin too, when they are
+/// preserved. That it fills is over below the threshold. That it is full is over when there is less in it than when it
+/// was said, or more space: not when a small message still found room, or a mailbox would be told of every large one.
+pub fn settle<H: Host>(
+    host: &H,
+    settings: &Settings,
+    choices: &Choices,
+    mailbox: &str,
+    used: u64,
+) -> Result<(), Error> {
+    if !is_filling(used, choices.limit, settings) {
+        forget(host, mailbox, Said::Filling)?;
+    }
+    let Some(said) = host.get(&Said::Full.key(mailbox))? else { return Ok(()) };
+    let figures = said.split_once(' ').and_then(|(used, limit)| Some((used.parse().ok()?, limit.parse().ok()?)));
+    match figures {
+        Some((then, limit)) if used >= then && choices.limit <= limit => Ok(()),
+        _ => forget(host, mailbox, Said::Full),
+    }
+}
+
+/// Somebody let copies go, and `left` octets stay: what is full again is told again.
+pub fn made_room<H: Host>(
+    host: &H,
+    settings: &Settings,
+    choices: &Choices,
+    mailbox: &str,
+    left: u64,
+) -> Result<(), Error> {
+    forget(host, mailbox, Said::Full)?;
+    settle(host, settings, choices, mailbox, left)
+}
+
+/// ARC-04: tells the mailbox once when `used` octets reach the threshold. `used` must be what is true once this step is
+/// committed.
 pub fn watch<H: Host>(host: &H, settings: &Settings, choices: &Choices, mailbox: &str, used: u64) -> Result<(), Error> {
     match is_filling(used, choices.limit, settings) {
         true => tell_once(host, settings, choices, mailbox, used, Said::Filling),
-        false => forget(host, mailbox, Said::Filling),
+        false => Ok(()),
     }
 }
 
@@ -69,11 +102,11 @@ fn tell_once<H: Host>(
         Alert { what, mailbox, used, limit: choices.limit, deletion: choices.deletion && !choices.conservation };
     let content = alert::message(&alert, settings, host.now(), host.utc_offset(), &host.unique());
     host.submit(&key, &settings.sender, mailbox, &content)?;
-    host.set(&key, Some(&host.now().to_string()))
+    host.set(&key, Some(&format!("{used} {}", choices.limit)))
 }
 
 /// Makes ready to say it again.
-pub fn forget<H: Host>(host: &H, mailbox: &str, what: Said) -> Result<(), Error> {
+fn forget<H: Host>(host: &H, mailbox: &str, what: Said) -> Result<(), Error> {
     let key = what.key(mailbox);
     if host.get(&key)?.is_some() { host.set(&key, None) } else { Ok(()) }
 }

@@ -143,6 +143,71 @@ fn arc_04_a_full_archive_holds_no_mail_up_and_says_so_once() {
     assert_eq!(subjects, [false, true], "one alert that it fills, one that it is full");
 }
 
+/// The alert itself is a small message that comes to the mailbox: it must not make room for the next alert.
+#[test]
+fn arc_04_an_archive_where_small_messages_still_find_room_is_full_once() {
+    let mut server = Server::with(&[("archive", "on"), ("archive-deletion", "allowed")]);
+    let full =
+        |server: &Server| server.sent.borrow().iter().filter(|(_, _, content)| content.contains("pieno")).count();
+    come(&server, "1", LIMIT - 400).unwrap();
+    server.commit();
+    for id in 2..8 {
+        come(&server, &id.to_string(), 401).unwrap();
+        server.commit();
+        come(&server, "90", 40).unwrap();
+        server.commit();
+    }
+    assert_eq!(full(&server), 1, "of six messages without a copy one alert");
+    // Something was let go: what is full again is told again.
+    let id = server.items.borrow()[1].id.clone();
+    letting_go::delete(&server, &settings(), asked(), &id).unwrap();
+    server.commit();
+    come(&server, "91", 401).unwrap();
+    server.commit();
+    assert_eq!(full(&server), 2);
+    // So is what is full in a larger space.
+    server.settings.push(("archive-size".into(), "10".into()));
+    for id in 100..180 {
+        come(&server, &id.to_string(), 90).unwrap();
+        server.commit();
+    }
+    assert_eq!((full(&server), server.used() <= 2 * LIMIT), (3, true));
+}
+
+/// Copies leave without this plugin when they are preserved; what fills up again is told again (ARC-04, CON-04).
+#[test]
+fn arc_04_what_preservation_made_room_in_is_told_of_when_it_fills_again() {
+    let server = Server::with(&[("archive", "on"), ("conservation", "on")]);
+    for id in 1..=9 {
+        come(&server, &id.to_string(), LIMIT / 10).unwrap();
+        server.commit();
+    }
+    assert_eq!(server.sent.borrow().len(), 1, "at 80 %");
+    server.items.borrow_mut().drain(..2);
+    come(&server, "10", LIMIT * 15 / 100).unwrap();
+    server.commit();
+    assert_eq!(server.sent.borrow().len(), 2, "from 70 % over 80 % with one message");
+}
+
+#[test]
+fn arc_06_arc_07_two_at_once_do_not_both_say_that_they_let_a_copy_go() {
+    let server = Server::with(&[("archive", "on"), ("archive-deletion", "allowed")]);
+    (1..=8).for_each(|number| server.put(number, 100));
+    let id = server.items.borrow()[0].id.clone();
+    let ways: [&dyn Fn() -> bool; 2] = [&|| letting_go::delete(&server, &settings(), asked(), &id).is_ok(), &|| {
+        letting_go::free(&server, &settings(), asked(), false, false).is_ok()
+    }];
+    assert!(ways[0]());
+    let first = server.take();
+    assert!(ways[1]());
+    let second = server.take();
+    assert!(server.commit_of(second));
+    assert!(!server.commit_of(first), "what it saw is no more");
+    assert!(!ways[0](), "run anew it finds that the copy is gone");
+    server.roll_back();
+    assert_eq!(server.events.borrow().len(), 2);
+}
+
 #[test]
 fn arc_05_arc_08_nothing_goes_where_the_administrator_or_preservation_forbids_it() {
     for (chosen, words) in [
@@ -225,6 +290,13 @@ fn arc_07_long_work_goes_in_pieces_and_never_beyond_what_it_began_with() {
     assert_eq!((last.get("more"), &last["deleted"]), (None, &(copies / 4).into()));
     assert_eq!(server.used(), copies - copies / 4);
     // Whoever says «continue» once more gets nothing.
+    assert!(letting_go::free(&server, &settings(), asked(), true, false).is_err());
+    // Nor does he of a run that was ended half-way, when another one has come to its end since.
+    (10_000..14_000).for_each(|id| server.put(id, 1));
+    assert_eq!(letting_go::free(&server, &settings(), asked(), false, false).unwrap()["more"], true);
+    server.commit();
+    server.items.borrow_mut().truncate(4);
+    free(&server).unwrap();
     assert!(letting_go::free(&server, &settings(), asked(), true, false).is_err());
 }
 

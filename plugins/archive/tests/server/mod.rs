@@ -9,7 +9,9 @@ pub const ADA: &str = "ada@pec.alfa.example";
 
 /// What a step has asked for.
 #[derive(Default)]
-struct Step {
+pub struct Step {
+    /// Keys that were read, with what was there.
+    read: BTreeMap<String, Option<u64>>,
     kept: Vec<Item>,
     released: Vec<String>,
     state: BTreeMap<String, Option<String>>,
@@ -19,9 +21,11 @@ struct Step {
 
 #[derive(Default)]
 pub struct Server {
-    settings: Vec<(String, String)>,
+    pub settings: Vec<(String, String)>,
     pub items: RefCell<Vec<Item>>,
-    state: RefCell<BTreeMap<String, String>>,
+    /// With the count of the commit that wrote it.
+    state: RefCell<BTreeMap<String, (u64, String)>>,
+    commits: Cell<u64>,
     pub sent: RefCell<Vec<(String, String, String)>>,
     pub events: RefCell<Vec<Event>>,
     /// Number and octets of the message in hand.
@@ -46,19 +50,33 @@ impl Server {
     }
 
     pub fn commit(&self) {
-        let step = self.step.take();
+        assert!(self.commit_of(self.take()), "a conflict");
+    }
+
+    /// What the step under way has asked for; another one may begin.
+    pub fn take(&self) -> Step {
+        self.step.take()
+    }
+
+    /// Commits a step; false where something that it read was written since, so that it must run anew.
+    pub fn commit_of(&self, step: Step) -> bool {
+        let mut state = self.state.borrow_mut();
+        if step.read.iter().any(|(key, version)| state.get(key).map(|(version, _)| *version) != *version) {
+            return false;
+        }
+        self.commits.set(self.commits.get() + 1);
         let mut items = self.items.borrow_mut();
         items.retain(|item| !step.released.contains(&item.id));
         items.extend(step.kept);
-        let mut state = self.state.borrow_mut();
         for (key, value) in step.state {
             match value {
-                Some(value) => drop(state.insert(key, value)),
+                Some(value) => drop(state.insert(key, (self.commits.get(), value))),
                 None => drop(state.remove(&key)),
             }
         }
         self.sent.borrow_mut().extend(step.sent);
         self.events.borrow_mut().extend(step.events);
+        true
     }
 
     pub fn roll_back(&self) {
@@ -129,8 +147,13 @@ impl Host for Server {
     }
 
     fn get(&self, key: &str) -> Result<Option<String>, Error> {
-        let own = self.step.borrow().state.get(key).cloned();
-        Ok(own.unwrap_or_else(|| self.state.borrow().get(key).cloned()))
+        let mut step = self.step.borrow_mut();
+        if let Some(own) = step.state.get(key) {
+            return Ok(own.clone());
+        }
+        let found = self.state.borrow().get(key).cloned();
+        step.read.entry(key.to_owned()).or_insert(found.as_ref().map(|(version, _)| *version));
+        Ok(found.map(|(_, value)| value))
     }
 
     fn set(&self, key: &str, value: Option<&str>) -> Result<(), Error> {
