@@ -41,7 +41,7 @@ pub fn answer<H: Host>(host: &H, settings: &Settings, answer: &Answer) -> Result
     package.receipt_pages = store::put_receipt(host, &package.id, &answer.body, settings.keep_days)?;
     match answer.status.as_str() {
         "done"
-            if settings.confirmation == Confirmation::Digest
+            if settings.confirmation() == Confirmation::Digest
                 && !receipt::holds_digest(&answer.body, &package.sha256) =>
         {
             package.said = format!("it answered without the digest of the package: {}", package.said);

@@ -21,6 +21,13 @@ pub enum Trouble {
     TooMuch(String),
     /// A file is not there any more.
     Gone(String),
+    /// A log file is not what was sealed, and why that is known.
+    Damaged {
+        /// Its name.
+        name: String,
+        /// In words.
+        why: String,
+    },
     /// The step fails.
     Failed(Failure),
 }
@@ -31,7 +38,8 @@ impl From<Failure> for Trouble {
     }
 }
 
-fn trouble(error: Error, what: &str) -> Trouble {
+/// What an error of the host is to the package.
+pub fn trouble(error: Error, what: &str) -> Trouble {
     match error {
         Error::Limit(why) => Trouble::TooMuch(format!("{what}: {why}")),
         error => Trouble::Failed(error.during(what)),
@@ -90,6 +98,7 @@ fn append<H: Host>(host: &H, package: &Package, content: &mut H::Content, entry:
         Facts::Log(_) => {
             let file = match host.log_file(&entry.id) {
                 Err(Error::NotFound) => return Err(Trouble::Gone(entry.id.clone())),
+                Err(Error::Other(why)) => return Err(Trouble::Damaged { name: entry.id.clone(), why }),
                 opened => opened.map_err(|error| trouble(error, "a log file"))?,
             };
             host.append_content(content, &file).map_err(|error| trouble(error, "the package"))?;

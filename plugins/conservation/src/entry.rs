@@ -8,6 +8,10 @@ use crate::host::{Host, Item};
 const TEXT_MAX: usize = 512;
 /// Addresses of recipients that are kept; the message has them all.
 const RECIPIENTS_MAX: usize = 20;
+/// Octets of an entry beside the words of strangers.
+const ENTRY_ROOM: u64 = 2048;
+/// Octets of a character at most, escaped.
+const ESCAPED_MAX: u64 = 6;
 
 /// One file of a package.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +81,20 @@ pub struct LogFacts {
     pub since: u64,
     /// End of its period.
     pub until: u64,
+}
+
+impl Entry {
+    /// Octets that it may take in the index, and in what is remembered: a character may need six (`&quot;`, `\u0000`).
+    pub fn weight(&self) -> u64 {
+        let texts = match &self.facts {
+            Facts::Message(facts) => {
+                let single = [&facts.kind, &facts.from, &facts.subject, &facts.message_id, &facts.date];
+                single.into_iter().chain(&facts.to).map(String::len).sum()
+            }
+            Facts::Log(facts) => facts.log.len(),
+        };
+        ENTRY_ROOM + ESCAPED_MAX * texts as u64
+    }
 }
 
 impl MessageFacts {

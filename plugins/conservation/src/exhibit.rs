@@ -13,6 +13,8 @@ use crate::store;
 const RESULTS_MAX: usize = 200;
 /// Pages of one answer, and packages: each is a value that is read.
 const PAGES_MAX: u32 = 400;
+/// Octets of the results of one answer, after which it ends with the page: half of what an answer has.
+const OCTETS_MAX: usize = 2 << 20;
 
 /// What is looked for; everything that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub struct Found {
 
 /// Walks the packages of a mailbox (`""`: of the logs) from `place`, a page at a time.
 pub fn walk<H: Host>(host: &H, mailbox: &str, terms: &Terms, place: Option<&str>) -> Result<Found, Failure> {
-    let mut found = Vec::new();
+    let (mut found, mut octets) = (Vec::new(), 0);
     let mut left = PAGES_MAX;
     let (mut after, mut first_page) = begin(terms, place);
     let mut resumed = place.and_then(|place| place.split_once('/')).map(|(id, _)| id.to_owned());
@@ -93,12 +95,14 @@ pub fn walk<H: Host>(host: &H, mailbox: &str, terms: &Terms, place: Option<&str>
             left = left.saturating_sub(1);
             if let Some(package) = pages {
                 for page in first_page..package.pages {
-                    if left == 0 || found.len() >= RESULTS_MAX {
+                    if left == 0 || found.len() >= RESULTS_MAX || octets >= OCTETS_MAX {
                         return Ok(Found { found, more: Some(format!("{id}/{page}")) });
                     }
                     left -= 1;
-                    let entries = store::page(host, &id, page)?;
-                    found.extend(entries.into_iter().filter(|e| terms.fit(e)).map(|e| (package.clone(), e)));
+                    let mut entries = store::page(host, &id, page)?;
+                    entries.retain(|entry| terms.fit(entry));
+                    octets += entries.iter().map(|entry| entry.weight() as usize).sum::<usize>();
+                    found.extend(entries.into_iter().map(|entry| (package.clone(), entry)));
                 }
             }
             first_page = 0;
@@ -194,6 +198,7 @@ pub fn package_bytes<H: Host>(host: &H, package: &Package) -> Result<H::Content,
             Ok(built) => built.content,
             Err(build::Trouble::TooMuch(why)) => return Err(why),
             Err(build::Trouble::Gone(id)) => return Err(format!("{id} is in the archive no more")),
+            Err(build::Trouble::Damaged { why, .. }) => return Err(why),
             Err(build::Trouble::Failed(failure)) => return Err(failure.words().to_owned()),
         }
     };

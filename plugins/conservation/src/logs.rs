@@ -21,7 +21,8 @@ pub fn pack<H: Host>(host: &H, settings: &Settings) -> Result<Packed, Failure> {
     if !settings.logs {
         return Ok(Packed::Nothing);
     }
-    if store::open(host, None, None, settings.in_flight)?.len() >= settings.in_flight as usize {
+    // Their own alone: deposits of mailboxes that are refused must not keep the logs from leaving in time.
+    if store::open(host, Some(""), None, settings.in_flight)?.len() >= settings.in_flight as usize {
         return Ok(Packed::Waits(format!("{} packages wait for their confirmation", settings.in_flight)));
     }
     let progress = store::progress(host, "")?;
@@ -52,20 +53,32 @@ pub fn pack<H: Host>(host: &H, settings: &Settings) -> Result<Packed, Failure> {
         || files.len() >= FILES_MAX as usize;
     let day = LegalTime::of(host, first.closed)?.day();
     let mut entries: Vec<Entry> = taken.iter().enumerate().map(|(index, file)| entry(index, file)).collect();
-    let named = Named { mailbox: "", day: &day, first: &first.name, count: entries.len() };
-    let manager = settings.log_security_manager.clone();
-    let holder = settings.provider.clone();
-    let mut package = pack::package(host, settings, named, holder, settings.provider_id.clone(), manager)?;
-    let built = match build::build(host, &mut package, &mut entries) {
-        Ok(built) => built,
-        Err(Trouble::Failed(failure)) => return Err(failure),
-        Err(Trouble::TooMuch(why)) => return Err(Failure::Permanent(format!("a package of logs: {why}"))),
-        Err(Trouble::Gone(name)) => return Err(Failure::Transient(format!("{name} left the log meanwhile"))),
-    };
-    store::set_progress(host, "", &Progress { after: Some(last.name.clone()) })?;
-    let (id, count) = (package.id.clone(), package.count);
-    pack::send(host, settings, package, &entries, &built.content)?;
-    Ok(Packed::Package { id, count, more })
+    let progress = Progress { after: Some(last.name.clone()) };
+    loop {
+        let Some(first) = entries.first() else {
+            store::set_progress(host, "", &progress)?;
+            return Ok(Packed::Stuck);
+        };
+        let named = Named { mailbox: "", day: &day, first: &first.id, count: entries.len() };
+        let (manager, holder) = (settings.log_security_manager.clone(), settings.provider.clone());
+        let mut package = pack::package(host, settings, named, holder, settings.provider_id.clone(), manager)?;
+        let (id, count) = (package.id.clone(), package.count);
+        let built = build::build(host, &mut package, &mut entries);
+        match built.and_then(|built| pack::send(host, settings, package, &entries, &built.content)) {
+            Ok(()) => {
+                store::set_progress(host, "", &progress)?;
+                return Ok(Packed::Package { id, count, more });
+            }
+            // One that somebody changed does not keep the others from leaving in time.
+            Err(Trouble::Damaged { name, why }) => {
+                pack::cannot(host, "", &name, &why)?;
+                entries.retain(|entry| entry.id != name);
+            }
+            Err(Trouble::Failed(failure)) => return Err(failure),
+            Err(Trouble::TooMuch(why)) => return Err(Failure::Permanent(format!("a package of logs: {why}"))),
+            Err(Trouble::Gone(name)) => return Err(Failure::Transient(format!("{name} left the log meanwhile"))),
+        }
+    }
 }
 
 fn late<H: Host>(host: &H, file: &LogFile) {

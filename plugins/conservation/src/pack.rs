@@ -2,7 +2,7 @@
 
 use crate::build::{self, Trouble};
 use crate::entry::{Entry, Facts, MessageFacts, hex};
-use crate::host::{Event, Failure, Host, Item, Level};
+use crate::host::{Error, Event, Failure, Host, Item, Level};
 use crate::legal_time::{self, LegalTime};
 use crate::package::{Agent, Package, State};
 use crate::settings::{OCTETS_MAX, Settings, is_agent_id};
@@ -11,6 +11,12 @@ use crate::tar;
 
 /// Octets of a file in a package beside its own: header, filling, and its lines in the index.
 const BESIDE: u64 = 6 * 1024;
+/// Octets of the index of one package at most, and of what is remembered of it: whoever writes to a mailbox chooses the
+/// words, and they must not fill the memory of a step or what it may write.
+const METADATA_MAX: u64 = 8 << 20;
+
+/// Packages that begin with the same message: each but the last was sent without it.
+const IDS_MAX: u32 = 100;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +89,10 @@ pub fn pack<H: Host>(host: &H, settings: &Settings, mailbox: &str, age: Age, beg
     let limit = settings.package_messages;
     let items =
         host.items(mailbox, before, progress.after.as_deref(), limit).map_err(|error| error.during("archive"))?;
-    let Some(first) = items.first() else { return Ok(Packed::Nothing) };
+    let Some(first) = items.first() else {
+        store::unstick(host, mailbox, progress.after.as_deref(), None, &[])?;
+        return Ok(Packed::Nothing);
+    };
     let day = LegalTime::of(host, first.kept)?;
     let (mut taken, mut octets) = (Vec::new(), 0);
     for item in &items {
@@ -95,15 +104,26 @@ pub fn pack<H: Host>(host: &H, settings: &Settings, mailbox: &str, age: Age, beg
         octets += room;
         taken.push(item.clone());
     }
-    let all = taken.len() == items.len() && items.len() < limit as usize;
-    let last = taken.last().map(|item| item.id.clone());
-    let mut entries = Vec::with_capacity(taken.len());
+    let mut all = taken.len() == items.len() && items.len() < limit as usize;
+    let (mut entries, mut stuck, mut last, mut metadata) = (Vec::with_capacity(taken.len()), Vec::new(), None, 0);
     for item in &taken {
-        match entry(host, mailbox, item)? {
-            Ok(entry) => entries.push(entry),
-            Err(why) => cannot(host, mailbox, &item.id, &why)?,
+        match entry(host, mailbox, item) {
+            Ok(entry) => {
+                metadata += entry.weight();
+                if metadata > METADATA_MAX && !entries.is_empty() {
+                    all = false;
+                    break;
+                }
+                entries.push(entry);
+            }
+            Err(why) => {
+                cannot(host, mailbox, &item.id, &why)?;
+                stuck.push(item.id.clone());
+            }
         }
+        last = Some(item.id.clone());
     }
+    store::unstick(host, mailbox, progress.after.as_deref(), last.as_deref(), &stuck)?;
     if entries.is_empty() {
         store::set_progress(host, mailbox, &Progress { after: last })?;
         return Ok(if all { Packed::Nothing } else { Packed::Stuck });
@@ -130,11 +150,11 @@ fn send_new<H: Host>(
     loop {
         number(&mut entries);
         let mut package = new_package(host, settings, mailbox, &taken.day, &entries)?;
-        match build::build(host, &mut package, &mut entries) {
-            Ok(built) => {
+        let (id, count) = (package.id.clone(), package.count);
+        let built = build::build(host, &mut package, &mut entries);
+        match built.and_then(|built| send(host, settings, package, &entries, &built.content)) {
+            Ok(()) => {
                 store::set_progress(host, mailbox, &Progress { after: taken.last })?;
-                let (id, count) = (package.id.clone(), package.count);
-                send(host, settings, package, &entries, &built.content)?;
                 return Ok(Packed::Package { id, count, more: taken.more });
             }
             Err(Trouble::TooMuch(why)) if entries.len() == 1 => {
@@ -148,33 +168,41 @@ fn send_new<H: Host>(
             }
             // Between the list and the look somebody let it go: the step runs anew and does not find it.
             Err(Trouble::Gone(id)) => return Err(Failure::Transient(format!("{id} left the archive meanwhile"))),
+            Err(Trouble::Damaged { why, .. }) => return Err(Failure::Permanent(why)),
             Err(Trouble::Failed(failure)) => return Err(failure),
         }
     }
 }
 
 /// One message as it goes into a package, or why it cannot.
-fn entry<H: Host>(host: &H, mailbox: &str, item: &Item) -> Result<Result<Entry, String>, Failure> {
+fn entry<H: Host>(host: &H, mailbox: &str, item: &Item) -> Result<Entry, String> {
     if item.size > OCTETS_MAX {
-        return Ok(Err(format!("it has {} octets, more than a package takes", item.size)));
+        return Err(format!("it has {} octets, more than a package takes", item.size));
     }
-    let message = match host.open(mailbox, &item.id) {
-        Ok(message) => message,
-        Err(crate::host::Error::NotFound) => return Ok(Err("its bytes are not there".into())),
-        Err(error) => return Err(error.during("a message of the archive")),
-    };
-    let sha256 = host.message_sha256(&message).map_err(|error| error.during("digest of a message"))?;
-    if host.size(&message) != item.size || sha256 != item.sha256 {
-        return Ok(Err("its bytes are not those that were kept: the store is damaged".into()));
-    }
-    Ok(Ok(Entry {
+    let sha256 = hex(&item.sha256);
+    let message = opened(host, mailbox, &item.id, item.size, &sha256)?;
+    Ok(Entry {
         id: item.id.clone(),
         size: item.size,
-        sha256: hex(&sha256),
+        sha256,
         kept: item.kept,
         facts: Facts::Message(MessageFacts::read(host, &message, item)),
         ..Entry::default()
-    }))
+    })
+}
+
+/// A message of the archive, byte for byte what was kept, or why not. Trouble with one, of whatever kind, does not keep
+/// the others from their package: it is looked at again by the next run.
+pub fn opened<H: Host>(host: &H, mailbox: &str, id: &str, size: u64, sha256: &str) -> Result<H::Message, String> {
+    let message = host.open(mailbox, id).map_err(|error| match error {
+        Error::NotFound => "its bytes are not there".to_owned(),
+        error => error.during("it cannot be read").words().to_owned(),
+    })?;
+    let digest = host.message_sha256(&message).map_err(|error| error.during("it cannot be read").words().to_owned())?;
+    match host.size(&message) == size && hex(&digest) == sha256 {
+        true => Ok(message),
+        false => Err("its bytes are not those that were kept: the store is damaged".into()),
+    }
 }
 
 fn number(entries: &mut [Entry]) {
@@ -183,10 +211,12 @@ fn number(entries: &mut [Entry]) {
     }
 }
 
-/// A message that stays in the archive, and why: said once in the log, and shown by `status`.
-fn cannot<H: Host>(host: &H, mailbox: &str, item: &str, why: &str) -> Result<(), Failure> {
+/// A message that stays in the archive, or a log file (`mailbox` is empty), and why: said once in the log, and shown by
+/// `status`.
+pub fn cannot<H: Host>(host: &H, mailbox: &str, item: &str, why: &str) -> Result<(), Failure> {
     if store::stuck(host, mailbox, item, why)? {
-        host.log(Level::Error, &format!("message {item} of {mailbox} cannot be deposited: {why}"));
+        let what = if mailbox.is_empty() { format!("log file {item}") } else { format!("message {item} of {mailbox}") };
+        host.log(Level::Error, &format!("{what} cannot be deposited: {why}"));
         let details = vec![("item", item.to_owned()), ("reason", why.to_owned())];
         let event = Event { kind: "conservation-failed", mailbox: mailbox.into(), details, ..Event::default() };
         host.record(&event).map_err(|error| error.during("message log"))?;
@@ -220,6 +250,20 @@ pub struct Named<'a> {
     pub count: usize,
 }
 
+/// A name that no package has had. What a package once left behind (a message that could not be read) begins another one.
+fn new_id<H: Host>(host: &H, named: &Named<'_>) -> Result<String, Failure> {
+    let Named { mailbox, day, first, .. } = named;
+    for number in 0..IDS_MAX {
+        let again = if number == 0 { String::new() } else { format!("\n{number}") };
+        let digest = build::digest(host, format!("{mailbox}\n{first}{again}").as_bytes())?;
+        let id = format!("{day}-{}", hex(&digest[..digest.len().min(8)]));
+        if store::package(host, &id)?.is_none() {
+            return Ok(id);
+        }
+    }
+    Err(Failure::Permanent(format!("{first} was the first of {IDS_MAX} packages and left with none")))
+}
+
 /// A package that has no bytes yet.
 pub fn package<H: Host>(
     host: &H,
@@ -229,14 +273,8 @@ pub fn package<H: Host>(
     holder_id: Option<String>,
     addressee: Option<String>,
 ) -> Result<Package, Failure> {
-    let Named { mailbox, day, first, count } = named;
-    let digest = build::digest(host, format!("{mailbox}\n{first}").as_bytes())?;
-    let id = format!("{day}-{}", hex(&digest[..digest.len().min(8)]));
-    if store::package(host, &id)?.is_some() {
-        return Err(Failure::Permanent(format!(
-            "package {id} exists already: its messages must have left the archive"
-        )));
-    }
+    let id = new_id(host, &named)?;
+    let Named { mailbox, day, count, .. } = named;
     let now = LegalTime::of(host, host.now())?;
     Ok(Package {
         path: Package::path_of(settings, mailbox, &id, 1),
@@ -267,17 +305,19 @@ pub fn package<H: Host>(
     })
 }
 
-/// Remembers a package with its entries and queues its bytes, all in this step.
+/// Queues the bytes of a package and remembers it with its entries, all in this step. `TooMuch` if the target does not take
+/// so many; nothing is remembered then.
 pub fn send<H: Host>(
     host: &H,
     settings: &Settings,
     mut package: Package,
     entries: &[Entry],
     content: &H::Content,
-) -> Result<(), Failure> {
+) -> Result<(), Trouble> {
+    host.queue(&package.target, &package.key(), &package.parameters(), content)
+        .map_err(|error| build::trouble(error, "outbox"))?;
     package.pages = store::put_entries(host, &package.id, entries, store::FOR_EVER.max(settings.keep_days))?;
     store::put(host, &package, settings.keep_days)?;
-    queue(host, &package, content)?;
     let details = vec![
         ("sha256", package.sha256.clone()),
         ("octets", package.size.to_string()),
@@ -287,13 +327,7 @@ pub fn send<H: Host>(
         ("target", package.target.clone()),
         ("path", package.path.clone()),
     ];
-    record(host, "conservation-package", &package, details)
-}
-
-/// Hands the bytes of a package to the outbox.
-pub fn queue<H: Host>(host: &H, package: &Package, content: &H::Content) -> Result<(), Failure> {
-    let queued = host.queue(&package.target, &package.key(), &package.parameters(), content);
-    queued.map_err(|error| error.during("outbox"))
+    Ok(record(host, "conservation-package", &package, details)?)
 }
 
 /// An event about a package.

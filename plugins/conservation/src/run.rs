@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::build::{self, Trouble};
-use crate::host::{Event, Failure, Host, Level};
+use crate::entry::{Entry, Facts};
+use crate::host::{Error, Event, Failure, Host, Level};
 use crate::logs;
 use crate::pack::{self, Age, Packed};
 use crate::package::{Package, State};
@@ -24,31 +25,26 @@ pub fn resend<H: Host>(host: &H, settings: &Settings, id: &str) -> Result<Result
     if !matches!(package.state, State::Refused | State::Expired) {
         return Ok(Err(format!("it is {}", package.state.word())));
     }
-    let mut entries = store::entries(host, &package)?;
+    let mut entries = Vec::new();
+    for entry in store::entries(host, &package)? {
+        match whole(host, &package, &entry)? {
+            Ok(()) => entries.push(entry),
+            Err(why) => left_out(host, &package, &entry.id, &why)?,
+        }
+    }
+    if entries.is_empty() {
+        store::give_up(host, &package, settings.keep_days)?;
+        return Ok(Err("nothing of it can be deposited: it is given up, and what is mended goes into another".into()));
+    }
     let was = package.clone();
+    package.count = entries.len() as u32;
     if (package.target.as_str(), package.protocol) != (settings.target.as_str(), settings.protocol) {
         (package.target, package.protocol) = (settings.target.clone(), settings.protocol);
         package.path = Package::path_of(settings, &package.mailbox, id, package.revision);
     }
-    let content = loop {
-        match build::build(host, &mut package, &mut entries) {
-            Ok(built) => break built.content,
-            Err(Trouble::Gone(gone)) => {
-                host.log(Level::Error, &format!("{gone} of package {id} left the archive before it was deposited"));
-                let details = vec![("item", gone.clone()), ("reason", "it left the archive".to_owned())];
-                let (mailbox, package_id) = (package.mailbox.clone(), id.to_owned());
-                let event =
-                    Event { kind: "conservation-failed", mailbox, package: package_id, details, ..Event::default() };
-                host.record(&event).map_err(|error| error.during("message log"))?;
-                entries.retain(|entry| entry.id != gone);
-                if entries.is_empty() {
-                    return Ok(Err("nothing of it is in the archive any more".into()));
-                }
-                package.count = entries.len() as u32;
-            }
-            Err(Trouble::TooMuch(why)) => return Ok(Err(why)),
-            Err(Trouble::Failed(failure)) => return Err(failure),
-        }
+    let content = match build::build(host, &mut package, &mut entries) {
+        Ok(built) => built.content,
+        Err(trouble) => return not_built(trouble),
     };
     if package.sha256 != was.sha256 {
         // Under the name of the first there may be the first: this one is another.
@@ -57,8 +53,42 @@ pub fn resend<H: Host>(host: &H, settings: &Settings, id: &str) -> Result<Result
     }
     package.attempt += 1;
     (package.state, package.since) = (State::Queued, host.now());
-    pack::send(host, settings, package, &entries, &content)?;
-    Ok(Ok(()))
+    match pack::send(host, settings, package, &entries, &content) {
+        Ok(()) => Ok(Ok(())),
+        Err(trouble) => not_built(trouble),
+    }
+}
+
+fn not_built(trouble: Trouble) -> Result<Result<(), String>, Failure> {
+    match trouble {
+        Trouble::TooMuch(why) => Ok(Err(why)),
+        Trouble::Gone(what) => Err(Failure::Transient(format!("{what} left meanwhile"))),
+        Trouble::Damaged { why, .. } => Err(Failure::Transient(why)),
+        Trouble::Failed(failure) => Err(failure),
+    }
+}
+
+/// Whether a file is what it was when it was packed: what was damaged since must not be deposited under the digest that it
+/// had, and leave the archive by that.
+fn whole<H: Host>(host: &H, package: &Package, entry: &Entry) -> Result<Result<(), String>, Failure> {
+    match &entry.facts {
+        Facts::Message(_) => Ok(pack::opened(host, &package.mailbox, &entry.id, entry.size, &entry.sha256).map(drop)),
+        Facts::Log(_) => match host.log_file(&entry.id) {
+            Ok(_) => Ok(Ok(())),
+            Err(Error::NotFound) => Ok(Err("it is in the log no more".into())),
+            Err(Error::Other(why)) => Ok(Err(why)),
+            Err(error) => Err(error.during("a log file")),
+        },
+    }
+}
+
+/// A file of a package that is not deposited with it.
+fn left_out<H: Host>(host: &H, package: &Package, item: &str, why: &str) -> Result<(), Failure> {
+    host.log(Level::Error, &format!("{item} of package {} is not deposited: {why}", package.id));
+    let details = vec![("item", item.to_owned()), ("reason", why.to_owned())];
+    let (mailbox, package) = (package.mailbox.clone(), package.id.clone());
+    let event = Event { kind: "conservation-failed", mailbox, package, details, ..Event::default() };
+    host.record(&event).map_err(|error| error.during("message log"))
 }
 
 /// Where a run stands: what comes back with the argument `continue`.

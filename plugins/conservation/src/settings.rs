@@ -65,9 +65,9 @@ pub struct Settings {
     /// Octets of one GB of `conservation-size`.
     #[serde(default = "gigabyte")]
     pub gigabyte: u64,
-    /// What confirms a deposit.
+    /// What confirms a deposit, if the operator says so.
     #[serde(default)]
-    pub confirmation: Confirmation,
+    confirmation: Option<Confirmation>,
 }
 
 /// What the target speaks.
@@ -83,11 +83,10 @@ pub enum Protocol {
 }
 
 /// What confirms a deposit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confirmation {
     /// That the target took the package.
-    #[default]
     Taken,
     /// That besides its answer holds the SHA-256 of the package, in hexadecimal or base64: a deposit receipt ("rapporto
     /// di versamento") that proves that the same bytes arrived.
@@ -164,6 +163,15 @@ impl Settings {
             Some((name, _, least, most)) => Err(format!("{name}: wants {least} to {most}")),
             None => Ok(settings),
         }
+    }
+
+    /// What confirms a deposit. Over SFTP and S3 the server itself compares what lies there; over HTTP a status alone may
+    /// come from anybody on the way, and messages leave the archive by it.
+    pub fn confirmation(&self) -> Confirmation {
+        self.confirmation.unwrap_or(match self.protocol {
+            Protocol::Http => Confirmation::Digest,
+            Protocol::Sftp | Protocol::S3 => Confirmation::Taken,
+        })
     }
 
     /// Minutes since midnight of the daily run.

@@ -8,7 +8,7 @@
 //! | `open/MAILBOX/ID` | nothing: it is not confirmed; MAILBOX is `-` for logs |
 //! | `by/MAILBOX/ID` | nothing: whose it is |
 //! | `box/MAILBOX` | [`Progress`]: how far a mailbox, or the log (`-`), is packed |
-//! | `stuck/MAILBOX/ITEM` | why a message cannot be packed |
+//! | `stuck/MAILBOX/ITEM` | why a message cannot be packed; MAILBOX is `-` for log files |
 //! | `size/MAILBOX` | [`Deposited`]: how much of it lies in the preservation system |
 //! | `run` | the legal day of the last daily run |
 
@@ -161,14 +161,46 @@ pub fn set_progress(host: &impl Host, mailbox: &str, progress: &Progress) -> Res
     write(host, &format!("box/{}", owner(mailbox)), progress, FOR_EVER)
 }
 
+/// A package of which nothing is left to deposit waits for nothing any more. Its name stays known: the outbox knows the
+/// keys that were made of it, and would take another package under them for the same request.
+pub fn give_up(host: &impl Host, package: &Package, keep_days: u32) -> Result<(), Failure> {
+    let (mailbox, id) = (&package.mailbox, &package.id);
+    let given_up = Package { pages: 0, receipt_pages: 0, count: 0, ..package.clone() };
+    write(host, &format!("pkg/{id}"), &given_up, keep_days)?;
+    let mut keys = vec![open_key(mailbox, id), by_key(mailbox, id)];
+    keys.extend((0..package.pages).map(|number| format!("ix/{id}/{number:04}")));
+    keys.extend((0..package.receipt_pages).map(|number| format!("rdv/{id}/{number:04}")));
+    keys.iter().try_for_each(|key| host.delete(key).map_err(|error| error.during("state")))
+}
+
 /// Notes that a message cannot be packed; whether that is news.
 pub fn stuck(host: &impl Host, mailbox: &str, item: &str, why: &str) -> Result<bool, Failure> {
-    let key = format!("stuck/{mailbox}/{item}");
+    let key = format!("stuck/{}/{item}", owner(mailbox));
     let known = host.get(&key).map_err(|error| error.during("state"))?.is_some();
     if !known {
         host.set(&key, why.as_bytes(), FOR_EVER).map_err(|error| error.during("state"))?;
     }
     Ok(!known)
+}
+
+/// Of the messages behind `after`, up to `last` (or all), only `still` cannot be packed: the others were mended, or have
+/// left the archive.
+pub fn unstick(
+    host: &impl Host,
+    mailbox: &str,
+    after: Option<&str>,
+    last: Option<&str>,
+    still: &[String],
+) -> Result<(), Failure> {
+    let prefix = format!("stuck/{}/", owner(mailbox));
+    let behind = after.map(|after| format!("{prefix}{after}"));
+    for key in host.scan(&prefix, behind.as_deref(), 1000).map_err(|error| error.during("state"))? {
+        let item = key.strip_prefix(&prefix).unwrap_or(&key);
+        if last.is_none_or(|last| item <= last) && !still.iter().any(|id| id == item) {
+            host.delete(&key).map_err(|error| error.during("state"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Messages of a mailbox, or of all with the mailbox before them, that cannot be packed, with the reasons.

@@ -5,6 +5,7 @@ mod world;
 
 use conservation::entry::hex;
 use conservation::host::Level;
+use conservation::pack::Age;
 use sha2::{Digest, Sha256};
 use world::{DAY, MAILBOX, World, settings, settings_with, unpack};
 
@@ -144,6 +145,123 @@ fn con_01_a_damaged_copy_stays_and_is_told_once() {
     assert!(status["cannot-be-packed"][0]["why"].as_str().unwrap().contains("damaged"));
 }
 
+/// A copy that the disk does not give back stops nothing but itself, and is looked at again.
+#[test]
+fn con_01_a_copy_that_cannot_be_read_holds_up_no_other_and_is_deposited_when_it_can() {
+    let mut world = World::new().on();
+    world.archive(1, 60);
+    world.archive(2, 60);
+    let id = world.kept.archive.keys().next().unwrap().1.clone();
+    world.unreadable.insert(id);
+    world.daily(&settings());
+    world.deposit_all(&settings());
+    assert_eq!(world.archived(), 1, "the other one left");
+    let status = world.ask(&settings(), "status", &[("mailbox", MAILBOX)]).unwrap();
+    assert!(status["cannot-be-packed"][0]["why"].as_str().unwrap().contains("cannot be read"), "{status}");
+    world.unreadable.clear();
+    world.daily(&settings());
+    world.deposit_all(&settings());
+    assert_eq!(world.archived(), 0);
+    let status = world.ask(&settings(), "status", &[("mailbox", MAILBOX)]).unwrap();
+    assert_eq!(status["cannot-be-packed"].as_array().unwrap().len(), 0, "nobody is told of what was mended");
+}
+
+/// What was damaged between two attempts is not deposited under the digest that it had, and does not leave the archive.
+#[test]
+fn con_01_what_is_damaged_before_a_package_is_sent_again_stays_and_the_rest_goes() {
+    for unreadable in [false, true] {
+        let mut world = World::new().on();
+        world.archive(1, 60);
+        let good = world.archive(2, 60);
+        world.daily(&settings());
+        let first = world.kept.outbox.remove(0);
+        world.answer(&settings(), &first.key, "expired");
+        let id = world.kept.archive.keys().next().unwrap().1.clone();
+        if unreadable {
+            world.unreadable.insert(id.clone());
+        } else {
+            world.kept.archive.values_mut().next().unwrap().1[0] ^= 1;
+        }
+        world.daily(&settings());
+        let second = world.kept.outbox.remove(0);
+        let messages: Vec<Vec<u8>> =
+            unpack(&second.content).into_iter().filter(|(name, _)| name.ends_with(".eml")).map(|(_, m)| m).collect();
+        assert_eq!(messages, [good]);
+        assert_ne!(second.parameters, first.parameters, "it is another package, with another name");
+        world.answer(&settings(), &second.key, "done");
+        assert_eq!(world.kept.archive.keys().map(|(_, id)| id).collect::<Vec<_>>(), [&id]);
+        assert!(world.kinds().contains(&"conservation-failed"));
+        // Mended, it goes in a package of its own, which is no other's.
+        world.unreadable.clear();
+        if !unreadable {
+            world.kept.archive.values_mut().next().unwrap().1[0] ^= 1;
+        }
+        world.daily(&settings());
+        world.deposit_all(&settings());
+        assert_eq!(world.archived(), 0);
+    }
+}
+
+/// A disk that gives nothing back for a while: the package that was to be sent again is given up, and what it held goes
+/// when the disk is there again.
+#[test]
+fn con_01_a_disk_that_is_away_loses_nothing() {
+    let mut world = World::new().on();
+    world.archive(1, 60);
+    world.archive(2, 60);
+    world.daily(&settings());
+    let queued = world.kept.outbox.remove(0);
+    world.answer(&settings(), &queued.key, "expired");
+    world.unreadable = world.kept.archive.keys().map(|(_, id)| id.clone()).collect();
+    world.daily(&settings());
+    world.daily(&settings());
+    assert!(world.kept.outbox.is_empty());
+    assert_eq!(world.archived(), 2);
+    world.unreadable.clear();
+    world.daily(&settings());
+    world.deposit_all(&settings());
+    assert_eq!(world.archived(), 0);
+}
+
+#[test]
+fn con_01_a_package_of_which_nothing_is_left_is_forgotten() {
+    let mut world = World::new().on();
+    world.archive(1, 60);
+    world.daily(&settings());
+    let queued = world.kept.outbox.remove(0);
+    world.answer(&settings(), &queued.key, "refused");
+    world.kept.archive.clear();
+    let answer = world.run(&settings(), &[]);
+    assert_eq!((answer["resent"].as_u64(), answer["not-done"].as_u64()), (Some(0), Some(1)));
+    assert!(world.kept.outbox.is_empty());
+    let status = world.ask(&settings(), "status", &[]).unwrap();
+    assert_eq!(status["refused"], 0, "it waits for nothing any more");
+    assert!(!world.kept.state.keys().any(|key| key.starts_with("ix/") || key.starts_with("rdv/")));
+}
+
+/// Whoever writes to a mailbox chooses the words of the index: they must not make a package that no step can build.
+#[test]
+fn con_04_the_words_of_strangers_make_smaller_packages() {
+    let mut world = World::new().on();
+    for number in 0..1000 {
+        world.archive(number, 60);
+    }
+    let hostile = "\"".repeat(512);
+    for (item, content) in world.kept.archive.values_mut() {
+        let extra =
+            format!("Subject: {hostile}\r\nMessage-ID: {hostile}\r\nDate: {hostile}\r\nX-Ricevuta: {hostile}\r\n");
+        *content = [extra.as_bytes(), content].concat();
+        (item.size, item.sha256) = (content.len() as u64, Sha256::digest(&content).to_vec());
+    }
+    world.daily(&settings());
+    assert!(world.kept.outbox.len() > 1);
+    for queued in &world.kept.outbox {
+        assert!(unpack(&queued.content)["PIndex.xml"].len() <= 8 << 20);
+    }
+    world.deposit_all(&settings());
+    assert_eq!(world.archived(), 0);
+}
+
 #[test]
 fn con_04_packages_are_bounded_in_number_and_size() {
     let mut world = World::new().on();
@@ -183,6 +301,40 @@ fn con_04_content_beyond_the_server_s_limit_makes_smaller_packages() {
     world.daily(&settings());
     assert_eq!((world.archived(), world.kept.outbox.len()), (1, 0));
     assert!(world.kinds().contains(&"conservation-failed"));
+}
+
+#[test]
+fn con_04_content_beyond_what_the_target_takes_makes_smaller_packages() {
+    let mut world = World::new().on();
+    for number in 0..12 {
+        world.archive(number, 60);
+    }
+    world.target_max = 24 * 1024;
+    world.daily(&settings());
+    assert!(world.kept.outbox.len() > 1);
+    world.deposit_all(&settings());
+    assert_eq!(world.archived(), 0);
+    assert!(!world.kinds().contains(&"conservation-failed"));
+}
+
+/// CON-04: days are those of the law, which twice a year have another number of hours.
+#[test]
+fn con_04_the_border_is_a_legal_midnight_also_where_the_clock_changes() {
+    // 45 days after the 28th, 29th and 30th of March, and the 24th, 25th and 26th of October 2026, at 07:00 UTC.
+    for (now, midnight) in [
+        (1_778_569_200_000_u64, 1_774_652_400_000), // 12 May: 28 March 00:00 +01:00
+        (1_778_655_600_000, 1_774_738_800_000),     // 13 May: 29 March 00:00 +01:00
+        (1_778_742_000_000, 1_774_821_600_000),     // 14 May: 30 March 00:00 +02:00
+        (1_796_713_200_000, 1_792_792_800_000),     // 8 December: 24 October 00:00 +02:00
+        (1_796_799_600_000, 1_792_879_200_000),     // 9 December: 25 October 00:00 +02:00
+        (1_796_886_000_000, 1_792_969_200_000),     // 10 December: 26 October 00:00 +01:00
+    ] {
+        let mut world = World::new().on();
+        world.summer = true;
+        world.now.set(now);
+        let cutoff = |host: &world::Step<'_>| conservation::pack::cutoff(host, &settings(), MAILBOX, Age::Settings);
+        assert_eq!(world.step(cutoff).unwrap(), midnight, "at {now}");
+    }
 }
 
 #[test]
@@ -272,6 +424,39 @@ fn con_01_a_receipt_is_kept_and_its_digest_is_looked_at_where_it_counts() {
     let id = again.key.rsplit_once('.').unwrap().0.to_owned();
     let shown = world.ask(&strict, "show", &[("mailbox", MAILBOX), ("package", &id)]).unwrap();
     assert!(shown["receipt"].as_str().unwrap().starts_with("<RdV>"));
+}
+
+/// Over HTTP a status may be a captive portal's, or a proxy's: messages do not leave the archive by it alone.
+#[test]
+fn con_01_over_http_a_status_alone_confirms_nothing_unless_the_operator_says_so() {
+    let http = |more: &str| {
+        let json = format!(
+            r#"{{ "target": "conservatore", "protocol": "http", "provider": "Alfa", "log-security-manager": "Livia"{more} }}"#
+        );
+        conservation::settings::Settings::parse(&json).unwrap()
+    };
+    for (more, body, left) in [
+        ("", &b"<html>Welcome to the guest network</html>"[..], 1),
+        ("", b"", 1),
+        (r#", "confirmation": "taken""#, b"", 0),
+    ] {
+        let mut world = World::new().on();
+        world.archive(1, 60);
+        world.daily(&http(more));
+        let queued = world.kept.outbox.remove(0);
+        world.answer_with(&http(more), &queued.key, "done", body);
+        assert_eq!(world.archived(), left, "{more}");
+    }
+    // Nor does the receipt of another package.
+    let mut world = World::new().on();
+    world.archive(1, 60);
+    world.archive(2, 50);
+    world.daily(&http(""));
+    let [one, other] = [world.kept.outbox.remove(0), world.kept.outbox.remove(0)];
+    world.answer_with(&http(""), &one.key, "done", sha256(&other.content).as_bytes());
+    assert_eq!(world.archived(), 2);
+    world.answer_with(&http(""), &other.key, "done", sha256(&other.content).as_bytes());
+    assert_eq!(world.archived(), 1);
 }
 
 #[test]

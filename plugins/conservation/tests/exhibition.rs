@@ -3,6 +3,7 @@
 
 mod world;
 
+use sha2::{Digest, Sha256};
 use world::{MAILBOX, World, settings};
 
 fn deposited() -> (World, Vec<Vec<u8>>) {
@@ -94,6 +95,36 @@ fn con_03_long_results_come_page_by_page() {
     assert_eq!(all, 900);
     let shown = world.ask(&settings(), "show", &[("mailbox", MAILBOX), ("message-id", "m899@beta.example")]).unwrap();
     assert_eq!(shown["message-id"], "m899@beta.example");
+}
+
+/// An answer has at most 4 MiB, whatever words strangers chose.
+#[test]
+fn con_03_an_answer_is_bounded_by_its_octets_too() {
+    let mut world = World::new().on();
+    for number in 0..400 {
+        world.archive(number, 50);
+    }
+    let hostile = "\"".repeat(512);
+    for (item, content) in world.kept.archive.values_mut() {
+        let headers = ["Subject", "Message-ID", "Date", "X-Ricevuta"].map(|name| format!("{name}: {hostile}\r\n"));
+        *content = [headers.concat().as_bytes(), content].concat();
+        (item.size, item.sha256) = (content.len() as u64, Sha256::digest(&content).to_vec());
+    }
+    world.daily(&settings());
+    world.deposit_all(&settings());
+    let (mut all, mut next) = (0, None::<String>);
+    loop {
+        let mut arguments = vec![("mailbox", MAILBOX)];
+        arguments.extend(next.as_deref().map(|next| ("continue", next)));
+        let answer = world.ask(&settings(), "search", &arguments).unwrap();
+        assert!(answer.to_string().len() < 4 << 20);
+        all += answer["found"].as_u64().unwrap();
+        match answer["next"].as_str() {
+            Some(more) => next = Some(more.to_owned()),
+            None => break,
+        }
+    }
+    assert_eq!(all, 400);
 }
 
 #[test]

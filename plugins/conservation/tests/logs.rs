@@ -79,6 +79,45 @@ fn log_15_a_file_without_its_stamp_waits_and_is_an_alarm() {
     assert_eq!(unpack(&world.kept.outbox[0].content).len(), 7);
 }
 
+/// One file that somebody changed on the disk does not keep those after it from leaving in time.
+#[test]
+fn log_15_a_file_that_was_changed_is_told_and_holds_up_no_other() {
+    let mut world = World::new();
+    (1..=3).for_each(|number| drop(sealed(&mut world, number, true)));
+    world.logs[1].1[0] ^= 1;
+    start(&mut world);
+    let files = unpack(&world.kept.outbox[0].content);
+    let packed: Vec<&Vec<u8>> = files.iter().filter(|(name, _)| name.ends_with(".jsonl")).map(|(_, c)| c).collect();
+    assert_eq!(packed, [&world.logs[0].1, &world.logs[2].1]);
+    assert!(world.lines.borrow().iter().any(|(level, line)| *level == Level::Error && line.contains("_2_")));
+    let status = world.ask(&settings(), "status", &[]).unwrap();
+    assert!(status["cannot-be-packed"][0]["message"].as_str().unwrap().contains("_2_"), "{status}");
+    // The only new one is changed: it is told, and the next one goes.
+    sealed(&mut world, 4, true);
+    world.logs[3].1[0] ^= 1;
+    start(&mut world);
+    sealed(&mut world, 5, true);
+    world.now.set(world.now.get() + 3600 * 1000);
+    start(&mut world);
+    assert_eq!(world.kept.outbox.len(), 2);
+    assert_eq!(world.kinds().iter().filter(|kind| **kind == "conservation-failed").count(), 2);
+}
+
+/// LOG-15: within 24 hours, whatever a preservation system says of the mailboxes' packages.
+#[test]
+fn log_15_deposits_of_mailboxes_that_are_refused_do_not_keep_the_logs_here() {
+    let mut world = World::new().on();
+    let settings = settings_with(r#", "in-flight": 2"#);
+    (0..4).for_each(|number| drop(world.archive(number, 50 + number as u64)));
+    world.daily(&settings);
+    for queued in std::mem::take(&mut world.kept.outbox) {
+        world.answer(&settings, &queued.key, "refused");
+    }
+    sealed(&mut world, 1, true);
+    world.step(|host| conservation::daily::wake(host, &settings, "logs", &[])).unwrap();
+    assert_eq!(world.kept.outbox.len(), 1);
+}
+
 #[test]
 fn con_07_a_refused_package_of_logs_is_sent_again_and_found() {
     let mut world = World::new();

@@ -15,6 +15,8 @@ pub const DAY: u64 = 24 * 3600 * 1000;
 /// 26 November 2026, 06:00 UTC.
 pub const NOW: u64 = 1_795_672_800_000;
 pub const MAILBOX: &str = "ada@pec.alfa.example";
+/// From 29 March 2026, 02:00, to 25 October, 03:00.
+const SUMMER: std::ops::Range<u64> = 1_774_746_000_000..1_792_890_000_000;
 
 pub fn settings() -> Settings {
     settings_with("")
@@ -43,6 +45,8 @@ pub struct Kept {
     pub state: BTreeMap<String, Vec<u8>>,
     pub timers: BTreeMap<String, (u64, Vec<u8>)>,
     pub outbox: Vec<Queued>,
+    /// Keys that the outbox knows: the same again would be no second request.
+    pub keys: BTreeSet<String>,
     pub events: Vec<Event>,
 }
 
@@ -57,6 +61,12 @@ pub struct World {
     pub content_max: Cell<u64>,
     pub stamps: Cell<u32>,
     pub no_stamps: Cell<bool>,
+    /// Copies that the disk does not give back, by id.
+    pub unreadable: BTreeSet<String>,
+    /// Octets that the target takes; 0: any number.
+    pub target_max: u64,
+    /// Whether Italy's clock changes as it does in 2026, or is that of winter.
+    pub summer: bool,
     /// What lies at the target, by path.
     pub target: BTreeMap<String, Vec<u8>>,
 }
@@ -232,8 +242,8 @@ impl Host for Step<'_> {
         self.world.now.get()
     }
 
-    fn legal_offset(&self, _: u64) -> Result<i32, Error> {
-        Ok(3600)
+    fn legal_offset(&self, at: u64) -> Result<i32, Error> {
+        Ok(if self.world.summer && SUMMER.contains(&at) { 7200 } else { 3600 })
     }
 
     fn setting(&self, mailbox: &str, name: &str) -> Result<Option<String>, Error> {
@@ -254,6 +264,9 @@ impl Host for Step<'_> {
     }
 
     fn open(&self, mailbox: &str, id: &str) -> Result<Vec<u8>, Error> {
+        if self.world.unreadable.contains(id) {
+            return Err(Error::Unavailable("input/output error".into()));
+        }
         let found = self.world.kept.archive.get(&(mailbox.to_owned(), id.to_owned()));
         found.map(|(_, content)| content.clone()).ok_or(Error::NotFound)
     }
@@ -329,7 +342,11 @@ impl Host for Step<'_> {
 
     fn log_file(&self, name: &str) -> Result<Vec<u8>, Error> {
         let found = self.world.logs.iter().find(|(file, _)| file.name == name);
-        found.map(|(_, content)| content.clone()).ok_or(Error::NotFound)
+        let (file, content) = found.ok_or(Error::NotFound)?;
+        match Sha256::digest(content).to_vec() == file.sha256 {
+            true => Ok(content.clone()),
+            false => Err(Error::Other(format!("{name} is not the file that was sealed"))),
+        }
     }
 
     fn log_stamp(&self, name: &str) -> Result<Vec<u8>, Error> {
@@ -367,12 +384,16 @@ impl Host for Step<'_> {
 
     fn queue(&self, target: &str, key: &str, parameters: &[(String, String)], content: &Vec<u8>) -> Result<(), Error> {
         assert!(key.len() <= 128 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)), "{key}");
+        if self.world.target_max > 0 && content.len() as u64 > self.world.target_max {
+            return Err(Error::Limit("the content is more than this target takes".into()));
+        }
         let queued = Queued {
             target: target.into(),
             key: key.into(),
             parameters: parameters.to_vec(),
             content: content.clone(),
         };
+        assert!(self.changes.borrow_mut().keys.insert(key.to_owned()), "the outbox knows {key} already");
         self.changes.borrow_mut().outbox.push(queued);
         Ok(())
     }
