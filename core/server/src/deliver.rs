@@ -168,8 +168,9 @@ impl Server {
                 // The plugin that tells the sender could not work: the recipient stays until it can.
                 let due =
                     sigillo_store::commit::now() + self.schedule().wait(recipient.attempts + 1, 0).as_millis() as u64;
-                let (id, words) = (recipient.id, format!("{failure}; not reported yet: {}", reply.text));
-                return self.store().write(move |tx| tx.reschedule(id, due, &words)).await;
+                let (name, id) = (entry.id.clone(), recipient.id);
+                let words = format!("{failure}; not reported yet: {}", reply.text);
+                return self.store().write(move |tx| tx.reschedule(&name, id, due, &words)).await;
             }
             let ending = GivingUp {
                 letter: letter.clone(),
@@ -284,7 +285,7 @@ impl Filing {
             }
             Outcome::Hold(reason) => {
                 apply::record(tx, &run, &letter.id)?;
-                tx.hold(self.recipient.id, reason)?;
+                tx.hold(&letter.id, self.recipient.id, reason)?;
             }
             Outcome::Reject(reply) => {
                 apply::record(tx, &run, &letter.id)?;
@@ -315,7 +316,7 @@ impl Filing {
             self.warnings.tell(tx, &account, inbox.id)?;
         }
         if self.stored_follows {
-            tx.mark_filed(self.recipient.id)?;
+            tx.mark_filed(&letter.id, self.recipient.id)?;
         } else {
             tx.settle(&letter.id, self.recipient.id)?;
         }

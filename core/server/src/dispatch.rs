@@ -209,8 +209,8 @@ impl Server {
         }
         tracing::info!(id = %entry.id, recipient = %recipient.address, %failure, detail = failure.detail, seconds = wait.as_secs(), "tried, will try again");
         self.metrics().attempt("deferred");
-        let id = recipient.id;
-        self.store().write(move |tx| tx.reschedule(id, due, &failure.to_string())).await
+        let (name, id) = (entry.id.clone(), recipient.id);
+        self.store().write(move |tx| tx.reschedule(&name, id, due, &failure.to_string())).await
     }
 
     async fn hold_all(&self, id: &str, reason: String) {

@@ -3,8 +3,8 @@
 //! A copy names content as an item of a folder does, so that neither is gone before the other. Copies lie in folders of
 //! their own, one for each month of the legal time and direction, numbered as [RFC 3501 §2.3.1] wants it: UIDs and
 //! `mod_seq` only grow, so what is new in a folder is a range of its index. What a mailbox uses is counted in the
-//! transaction that keeps or lets go. Nothing here refers to the account: the archive of a mailbox that was closed stays
-//! until somebody lets it go (ARC-11).
+//! transaction that keeps or lets go. The archive of a mailbox that was closed stays until the mailbox is deleted, and goes
+//! with it (ARC-11): whoever gets the address later finds nothing of it.
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
@@ -272,6 +272,15 @@ impl Tx<'_> {
         self.release_message(MessageId(message))?;
         self.touch_folder(ArchiveFolderId(folder).watched());
         Ok(true)
+    }
+
+    /// Removes all of the archive of a mailbox. Its folders stay, empty, so that neither their numbers nor their UIDs ever
+    /// name anything else.
+    pub(crate) fn archive_remove(&mut self, mailbox: &str) -> Result<(), StoreError> {
+        for copy in self.reader().archive_items(mailbox, Millis::MAX, None, u32::MAX)? {
+            self.archive_release(mailbox, &copy.id)?;
+        }
+        Ok(())
     }
 
     /// Sets whether LSUB lists a folder of the archive.

@@ -193,11 +193,18 @@ impl Tx<'_> {
             |row| row.get(0),
         )?;
         let uid_validity = ((self.now / 1000) as i64).max(last + 1).max(removed + 1);
-        self.db.execute(
-            "INSERT INTO folders (account, name, uid_validity, special_use) VALUES (?1, ?2, ?3, ?4)",
-            (account, name, uid_validity, special_use),
+        // Nor may a number be used again: whoever still has the old folder selected would read another mailbox.
+        let id: i64 = self.db.query_row(
+            "SELECT 1 + MAX(COALESCE((SELECT MAX(id) FROM folders), 0),
+                            COALESCE((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'folder_id'), 0))",
+            [],
+            |row| row.get(0),
         )?;
-        Ok(FolderId(self.db.last_insert_rowid()))
+        self.db.execute(
+            "INSERT INTO folders (id, account, name, uid_validity, special_use) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (id, account, name, uid_validity, special_use),
+        )?;
+        Ok(FolderId(id))
     }
 
     /// Removes a folder with what is in it; folders below it stay. Never INBOX (RFC 3501 §6.3.4).
@@ -213,8 +220,19 @@ impl Tx<'_> {
              ON CONFLICT (name) DO UPDATE SET value = CAST(MAX(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER)) AS TEXT)",
             [folder.uid_validity.to_string()],
         )?;
+        self.retire_folder(folder.id)?;
         self.db.execute("DELETE FROM folders WHERE id = ?1", [folder.id.0])?;
         self.touch_folder(folder.id);
+        Ok(())
+    }
+
+    /// No later folder gets this number or a lower one.
+    pub(crate) fn retire_folder(&mut self, id: FolderId) -> Result<(), StoreError> {
+        self.db.execute(
+            "INSERT INTO meta (name, value) VALUES ('folder_id', ?1)
+             ON CONFLICT (name) DO UPDATE SET value = CAST(MAX(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER)) AS TEXT)",
+            [id.0.to_string()],
+        )?;
         Ok(())
     }
 

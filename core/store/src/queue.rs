@@ -269,13 +269,14 @@ impl Tx<'_> {
 
     /// The message is in the mailbox; the recipient stays until the `stored` chain has run. `Conflict` if that is so
     /// already.
-    pub fn mark_filed(&mut self, recipient: i64) -> Result<(), StoreError> {
+    pub fn mark_filed(&mut self, entry: &str, recipient: i64) -> Result<(), StoreError> {
         let changed = self
             .db
             .prepare_cached(
-                "UPDATE recipients SET state = 'filed', due = ?2, attempts = 0 WHERE id = ?1 AND state = 'pending'",
+                "UPDATE recipients SET state = 'filed', due = ?3, attempts = 0
+                 WHERE id = ?1 AND entry = ?2 AND state = 'pending'",
             )?
-            .execute((recipient, self.now as i64))?;
+            .execute((recipient, entry, self.now as i64))?;
         if changed == 0 {
             return Err(StoreError::Conflict(format!("recipient {recipient}")));
         }
@@ -308,19 +309,21 @@ impl Tx<'_> {
     }
 
     /// A recipient was not reached: when to try again, and what was said.
-    pub fn reschedule(&mut self, recipient: i64, due: Millis, reply: &str) -> Result<(), StoreError> {
+    pub fn reschedule(&mut self, entry: &str, recipient: i64, due: Millis, reply: &str) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("UPDATE recipients SET due = ?2, reply = ?3, attempts = attempts + 1 WHERE id = ?1")?
-            .execute((recipient, due as i64, reply))?;
+            .prepare_cached(
+                "UPDATE recipients SET due = ?3, reply = ?4, attempts = attempts + 1 WHERE id = ?1 AND entry = ?2",
+            )?
+            .execute((recipient, entry, due as i64, reply))?;
         self.touch_queue();
         Ok(())
     }
 
     /// Holds a recipient until an operator releases it; the reason stands where the last reply stands.
-    pub fn hold(&mut self, recipient: i64, reason: &str) -> Result<(), StoreError> {
+    pub fn hold(&mut self, entry: &str, recipient: i64, reason: &str) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("UPDATE recipients SET state = 'held', reply = ?2 WHERE id = ?1")?
-            .execute((recipient, reason))?;
+            .prepare_cached("UPDATE recipients SET state = 'held', reply = ?3 WHERE id = ?1 AND entry = ?2")?
+            .execute((recipient, entry, reason))?;
         Ok(())
     }
 

@@ -24,13 +24,14 @@ impl Tx<'_> {
         Ok(rows.len() as u64)
     }
 
-    /// Removes a mailbox with what is left in it: folders, settings, users and their roles. Its address is retired.
+    /// Removes a mailbox with what is left in it: folders, archive, settings, users and their roles. Its address is retired.
     pub fn remove_account(&mut self, address: &str) -> Result<(), StoreError> {
         let address = address.to_ascii_lowercase();
         if self.reader().account(&address)?.is_none() {
             return Err(StoreError::NotFound(format!("mailbox {address}")));
         }
         while self.empty_account(&address, u32::MAX)? > 0 {}
+        self.archive_remove(&address)?;
         // Folder names must not get an old UIDVALIDITY again (RFC 3501 §2.3.1.1).
         self.db.execute(
             "INSERT INTO meta (name, value)
@@ -39,6 +40,11 @@ impl Tx<'_> {
                 SET value = CAST(MAX(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER)) AS TEXT)",
             [&address],
         )?;
+        let last: Option<i64> =
+            self.db.query_row("SELECT MAX(id) FROM folders WHERE account = ?1", [&address], |row| row.get(0))?;
+        if let Some(last) = last {
+            self.retire_folder(FolderId(last))?;
+        }
         self.db.execute("DELETE FROM roles WHERE login IN (SELECT login FROM users WHERE account = ?1)", [&address])?;
         self.db.execute("DELETE FROM holds WHERE kind = 'mailbox' AND name = ?1", [&address])?;
         self.db.execute(

@@ -356,8 +356,8 @@ CREATE TABLE IF NOT EXISTS quarantine (
 CREATE INDEX IF NOT EXISTS quarantine_by_message ON quarantine(message);
 
 -- Copies of messages kept for a mailbox beside its folders. `id` begins with the instant in hexadecimal, so that its
--- order is that of time; direction: received | sent; `properties` is JSON. No reference to accounts: the archive of a
--- mailbox that was closed stays until somebody lets it go.
+-- order is that of time; direction: received | sent; `properties` is JSON. It goes with its mailbox, in the commit that
+-- removes that.
 CREATE TABLE IF NOT EXISTS archive_usage (
     mailbox TEXT PRIMARY KEY,
     used    BIGINT NOT NULL,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use sigillo_mail::Rope;
 use sigillo_store::archive::{ArchiveFolderId, ArchiveSearch, NewCopy};
-use sigillo_store::{DomainClass, Store, StoreError, Tx};
+use sigillo_store::{AccountState, DomainClass, Store, StoreError, Tx};
 
 const ADA: &str = "ada@alfa.example";
 
@@ -125,6 +125,33 @@ async fn arc_01_a_restart_finds_what_was_committed() {
     assert!(matches!(bytes(&store, &copy("never", 3_000).id), Err(StoreError::NotFound(_))));
     assert_eq!(used(&store), (2_000_005, 2));
     assert_eq!(store.look(|r| r.archive_folders(ADA)).unwrap()[0].copies, 2);
+}
+
+/// ARC-11: the archive of a mailbox that was closed stays until the mailbox is deleted; whoever gets the address after that
+/// finds nothing of it.
+#[tokio::test]
+async fn arc_11_the_archive_goes_with_its_mailbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    let mut spool = store.spool();
+    spool.write(&vec![b'x'; 2_000_000]).unwrap();
+    keep(&store, "one", 1_000, spool.finish().unwrap()).await.unwrap();
+    let before = files(folder.path());
+    let first = store.look(|r| r.archive_folders(ADA)).unwrap().remove(0);
+    store.write(|tx| tx.set_account_state(ADA, AccountState::Disabled)).await.unwrap();
+    assert_eq!(used(&store), (2_000_000, 1), "closed is not deleted");
+    store.write(|tx| tx.remove_account(ADA)).await.unwrap();
+    store.write(|tx| tx.add_account(&ADA.parse().unwrap(), "credential of another", 100_000_000)).await.unwrap();
+    assert_eq!(used(&store), (0, 0));
+    assert!(store.look(|r| r.archive_mailboxes(None, 10)).unwrap().is_empty());
+    assert!(store.look(|r| r.archive_entries(first.id, 0)).unwrap().is_empty());
+    assert!(matches!(bytes(&store, &copy("one", 1_000).id), Err(StoreError::NotFound(_))));
+    store.write(|_| Ok(())).await.unwrap(); // files go after the answer and before the next commit
+    assert_eq!(files(folder.path()), before - 1, "and its bytes went too");
+    // The same message may be kept for the new holder, and clients see another folder.
+    keep(&store, "one", 1_000, Rope::from_bytes("new")).await.unwrap();
+    let second = store.look(|r| r.archive_folders(ADA)).unwrap().remove(0);
+    assert_eq!((second.copies, second.uid_next), (1, 3), "a UID is never another message");
 }
 
 #[tokio::test]

@@ -236,6 +236,55 @@ async fn a_folder_made_anew_has_another_uidvalidity() {
     assert!(store.read(validity).await.unwrap() > first);
 }
 
+/// Work on an entry that an operator removes meanwhile: what it says of a recipient is never said of the next message's,
+/// which may have got his number.
+#[tokio::test]
+async fn what_is_said_of_a_recipient_of_a_removed_entry_is_said_of_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 1000).await;
+    let enqueue = |id: &'static str| {
+        move |tx: &mut Tx<'_>| {
+            let message = tx.put_message(&Rope::from_bytes(id))?;
+            tx.enqueue(&entry(id, message))
+        }
+    };
+    store.write(enqueue("removed")).await.unwrap();
+    let old = store.look(|r| r.entry("removed")).unwrap().unwrap().recipients[0].id;
+    store.write(|tx| tx.take_entry("removed", Phase::Delivery)).await.unwrap();
+    store.write(enqueue("next")).await.unwrap();
+    let before = store.look(|r| r.entry("next")).unwrap().unwrap().recipients;
+    assert_eq!(before[0].id, old, "numbers are used again, so the entry must be named too");
+    assert!(matches!(store.write(move |tx| tx.mark_filed("removed", old)).await, Err(StoreError::Conflict(_))));
+    store.write(move |tx| tx.hold("removed", old, "so")).await.unwrap();
+    store.write(move |tx| tx.reschedule("removed", old, u64::MAX / 4, "later")).await.unwrap();
+    let after = store.look(|r| r.entry("next")).unwrap().unwrap().recipients;
+    assert_eq!((after[0].state, after[0].due, &after[0].reply), (before[0].state, before[0].due, &before[0].reply));
+}
+
+/// A client keeps the number of the folder that it has selected. When somebody removes that folder, the next one that is
+/// made, which may be another mailbox's, must not be what the client then reads.
+#[tokio::test]
+async fn a_folder_s_number_is_never_another_folder_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10).await;
+    let mut seen = std::collections::HashSet::new();
+    let all = |r: &sigillo_store::Reader<'_>, address: &str| -> Vec<_> {
+        r.folders(address).unwrap().into_iter().map(|folder| folder.id).collect()
+    };
+    for name in ["Work", "Other"] {
+        assert!(seen.insert(store.write(move |tx| tx.add_folder("ada@alfa.example", name, None)).await.unwrap()));
+        store.write(move |tx| tx.remove_folder("ada@alfa.example", name)).await.unwrap();
+    }
+    for address in ["bruno@alfa.example", "carla@alfa.example"] {
+        store.write(move |tx| tx.add_account(&mailbox(address), "credential", 10)).await.unwrap();
+        for id in store.look(|r| Ok(all(r, address))).unwrap() {
+            assert!(seen.insert(id), "{address}: {id:?}");
+        }
+        store.write(move |tx| tx.remove_account(address)).await.unwrap();
+    }
+    assert!(seen.len() > 4);
+}
+
 #[tokio::test]
 async fn a_level_goes_and_what_is_below_it_stays() {
     let folder = tempfile::tempdir().unwrap();
