@@ -151,8 +151,8 @@ impl Server {
             None => self.store().segments().clone(),
         };
         let asked = Request {
-            // Two plugins may call different things by one key.
-            key: format!("{}-{}", name.plugin, name.key),
+            // Two plugins may call different things by one key; no name of a plugin has a dot in it.
+            key: format!("{}.{}", name.plugin, name.key),
             parameters: request.parameters.clone(),
             content,
             source,

@@ -355,6 +355,13 @@ impl Services for Facilities {
         size: Option<u64>,
     ) -> Result<u64, ServiceError> {
         let target = self.targets.get(target).ok_or(ServiceError::NotFound)?;
+        // The contract tells it apart: content can be parted, a parameter that is not taken cannot.
+        if let Some(size) = size.filter(|size| *size > target.options().size_max) {
+            let most = target.options().size_max;
+            return Err(ServiceError::TooLarge(format!(
+                "the target takes at most {most} octets of content, not {size}"
+            )));
+        }
         target.check(parameters, size).map_err(ServiceError::Invalid)?;
         Ok(target.options().schedule.expire.as_millis() as u64)
     }

@@ -145,6 +145,38 @@ async fn box_07_of_two_operators_who_race_for_a_message_exactly_one_has_it() {
     assert_eq!(words, ["take", "release"].repeat(50), "each of them left its two lines");
 }
 
+/// BOX-03, ARC-05: what the holder removed is in the archive, and reading there leaves no line in the history: it is his.
+#[tokio::test]
+async fn box_03_the_archive_of_a_mailbox_is_its_holder_s_alone() {
+    const NAME: &str = "#Archive/1970/01/Received";
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    let copy = sigillo_store::archive::NewCopy {
+        id: "0000000003e8.a".into(),
+        mailbox: OFFICE.into(),
+        key: "a".into(),
+        direction: "received".into(),
+        sha256: [0; 32],
+        kept: 1000,
+        properties: Vec::new(),
+    };
+    store.write(move |tx| tx.archive_keep(&copy, &Rope::from_bytes("Subject: x\r\n\r\n"))).await.unwrap();
+    let service = ImapService::new(store.clone());
+    for (login, may) in [(OFFICE, true), ("bruno", false)] {
+        let user = service.for_user(login).await.unwrap().unwrap();
+        assert_eq!(user.shared_namespaces(OFFICE).await.unwrap().len(), usize::from(may));
+        assert_eq!(user.folders(OFFICE).await.unwrap().iter().any(|folder| folder.name == NAME), may);
+        let refused = |error: BackendError| matches!(error, BackendError::NotPermitted(_));
+        assert_eq!(
+            user.open(OFFICE, NAME, false).await.map(drop).map_err(refused),
+            if may { Ok(()) } else { Err(true) }
+        );
+        assert_eq!(user.status(OFFICE, NAME).await.map(drop).map_err(refused), if may { Ok(()) } else { Err(true) });
+        assert_eq!(user.subscribe(OFFICE, NAME, true).await.map_err(refused), if may { Ok(()) } else { Err(true) });
+        assert!(user.folders(OFFICE).await.unwrap().iter().any(|folder| folder.name == "INBOX"));
+    }
+}
+
 /// BOX-09: the answer of an operator takes the message in charge; one to what another has in charge is not sent.
 #[tokio::test]
 async fn box_09_who_answers_has_the_message_in_charge() {

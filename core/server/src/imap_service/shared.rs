@@ -43,6 +43,12 @@ impl SharedMailbox {
         }
     }
 
+    /// The archive is its holder's: it has what he removed, and reading in it leaves no trace in the history (BOX-03,
+    /// BOX-11).
+    fn may_look_at(&self, name: &str) -> Result<(), BackendError> {
+        if archive::holds(name) { self.only_the_holder("looks into its archive") } else { Ok(()) }
+    }
+
     /// BOX-04: a session that began before its user was removed shows nothing more.
     async fn still_a_user(&self) -> Result<(), BackendError> {
         let login = self.user.login.clone();
@@ -178,6 +184,9 @@ impl Backend for SharedMailbox {
     }
 
     async fn shared_namespaces(&self, account: &str) -> Result<Vec<String>, BackendError> {
+        if self.user.role == Role::Operator {
+            return Ok(Vec::new());
+        }
         self.service.shared_namespaces(account).await
     }
 
@@ -186,7 +195,9 @@ impl Backend for SharedMailbox {
     }
 
     async fn folders(&self, account: &str) -> Result<Vec<Folder>, BackendError> {
-        self.service.folders(account).await
+        let mut folders = self.service.folders(account).await?;
+        folders.retain(|folder| self.may_look_at(&folder.name).is_ok());
+        Ok(folders)
     }
 
     async fn create(&self, account: &str, name: &str) -> Result<(), BackendError> {
@@ -219,10 +230,12 @@ impl Backend for SharedMailbox {
     }
 
     async fn subscribe(&self, account: &str, name: &str, subscribed: bool) -> Result<(), BackendError> {
+        self.may_look_at(name)?;
         self.service.subscribe(account, name, subscribed).await
     }
 
     async fn status(&self, account: &str, name: &str) -> Result<Status, BackendError> {
+        self.may_look_at(name)?;
         self.service.status(account, name).await
     }
 
@@ -237,6 +250,7 @@ impl Backend for SharedMailbox {
         claim_recent: bool,
     ) -> Result<(Snapshot, watch::Receiver<u64>), BackendError> {
         self.still_a_user().await?;
+        self.may_look_at(name)?;
         self.service.open(account, name, claim_recent).await
     }
 
