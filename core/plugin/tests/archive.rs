@@ -58,6 +58,18 @@ async fn arc_01_a_message_that_does_not_go_on_leaves_no_copy() {
     }
 }
 
+/// Attack E4: what a step lets the server read counts, also where no octet of it comes to the guest.
+#[tokio::test]
+async fn what_is_opened_counts_as_read() {
+    let policy = one("keeps-copies", "access", GRANTS, "on-failure: defer, limits: { read: 2MiB }");
+    let (engine, server) = load(&policy).await;
+    assert_eq!(submit(&engine, MESSAGE).await.outcome, Outcome::Continue);
+    server.state.lock().unwrap().insert("keeps-copies/large".into(), (Vec::new(), 1));
+    let run = submit(&engine, MESSAGE).await;
+    assert!(matches!(run.outcome, Outcome::Defer(_)), "{:?}", run.outcome);
+    assert!(run.steps[0].failure.as_deref().unwrap().contains("limit `read`"), "{:?}", run.steps);
+}
+
 #[tokio::test]
 async fn at_delivery_the_copy_is_what_is_filed() {
     let (engine, _) = load(&one("keeps-copies", "delivery", GRANTS, "on-failure: defer")).await;

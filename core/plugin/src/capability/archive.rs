@@ -100,6 +100,8 @@ impl Host for StepState {
         let mailbox = mailbox_of(&mailbox)?;
         check_key(&id)?;
         let rope = self.services().archive_open(&mailbox, &id).await?;
+        // Its structure is found by reading all of it.
+        self.reads(rope.len())?;
         let view = view::parsed(rope, self.source()).await.map_err(|why| Refusal::Told(Error::Unavailable(why)))?;
         Ok(self.table.push(MessageHandle(Arc::new(view)))?)
     }

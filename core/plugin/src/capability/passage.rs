@@ -249,7 +249,7 @@ impl StepState {
     }
 
     fn replace(&mut self, content: &Resource<ContentHandle>) -> Result<(), Refusal> {
-        let rope = self.content(content)?;
+        let rope = self.mail_content(content)?;
         check::line_ends(&rope, &*self.source())?.map_err(invalid)?;
         if self.recorded.replacement.is_some() {
             return Err(invalid("the content was already replaced in this step"));

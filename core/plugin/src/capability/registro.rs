@@ -19,6 +19,8 @@ impl Host for StepState {
     async fn open(&mut self, name: String) -> Result<Resource<ContentHandle>, Refusal> {
         self.may_read_log(&name)?;
         let rope = self.services().log_file(&name).await?;
+        // It was read whole, to compare its digest.
+        self.reads(rope.len())?;
         Ok(self.table.push(ContentHandle::of(rope))?)
     }
 

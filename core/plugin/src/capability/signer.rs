@@ -14,7 +14,7 @@ impl Host for StepState {
     async fn sign(&mut self, key: String, content: Resource<ContentHandle>) -> Result<Vec<u8>, Refusal> {
         self.call()?;
         granted(self.grants().signer.contains(&key))?;
-        let content = self.content(&content)?;
+        let content = self.mail_content(&content)?;
         // What a relay would change breaks the signature (RFC 8551 §3.1.1); a missing last line end is the seam
         // before a boundary and belongs to it.
         check::canonical(&content, &*self.source())?.map_err(invalid)?;

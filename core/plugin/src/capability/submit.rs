@@ -24,7 +24,7 @@ impl Host for StepState {
         check_key(&key)?;
         let reverse_path = self.granted_reverse_path(&reverse_path)?;
         let recipients = parsed(&recipients)?;
-        let content = self.content(&content)?;
+        let content = self.mail_content(&content)?;
         check::line_ends(&content, &*self.source())?.map_err(invalid)?;
         if self.recorded.submissions.iter().any(|other| other.key == key) {
             return Err(invalid(format!("a message was already submitted under the key '{key}'")));

@@ -137,7 +137,12 @@ impl Services for Server {
     }
 
     async fn archive_open(&self, _: &str, id: &str) -> Result<Rope, ServiceError> {
-        if id == KNOWN { Ok(rope("A: b\r\n")).map(|rope| rope.slice(0, 5)) } else { Err(ServiceError::NotFound) }
+        let large = self.state.lock().unwrap().contains_key("keeps-copies/large");
+        match id {
+            KNOWN if large => Ok(rope(vec![b'x'; 3 << 20])),
+            KNOWN => Ok(rope("A: b\r\n").slice(0, 5)),
+            _ => Err(ServiceError::NotFound),
+        }
     }
 
     async fn mailbox_setting(&self, _: &str, _: &str) -> Result<Option<String>, ServiceError> {
