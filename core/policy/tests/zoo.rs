@@ -170,6 +170,10 @@ fn the_whole_policy_certifies_as_the_smaller_one_does() {
         assert_eq!((steps[0].plugin.as_str(), steps[0].on_failure), ("antivirus-ordinary", OnFailure::Defer));
         assert!(steps.iter().all(|step| step.plugin != "pec"));
     }
+    // BOX-16, ARC-01: a mailbox of an ordinary domain has a copy of what it receives and of what it sends.
+    for stage in [Stage::Access, Stage::Delivery] {
+        assert_eq!(whole.chain(stage, &ordinary).unwrap().steps.last().unwrap().plugin, "archive", "{stage}");
+    }
     // What the plugins themselves write to a mailbox is no anomaly; nobody else's mail is.
     let mut own = certified.clone();
     own.set("made.by", "alerts");
@@ -300,6 +304,20 @@ fn the_readme_agrees_with_the_code() {
     }
     for fact in Stage::ALL.into_iter().flat_map(sigillo_policy::facts::known_facts) {
         assert!(readme.contains(&format!("| `{fact}` |")), "{fact}");
+    }
+    // And the stages at which each is known.
+    let with_chains = [Stage::Access, Stage::Reception, Stage::Delivery, Stage::Stored, Stage::Refiled, Stage::Outcome];
+    let table = readme.split("| fact | at | value |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(" | ").collect()).collect();
+    for stage in with_chains {
+        let known: Vec<&str> = sigillo_policy::facts::known_facts(stage).collect();
+        for row in rows.iter().filter(|row| row.len() > 2) {
+            let fact = row[0].trim_matches(['|', ' ', '`']);
+            // Words between backticks are values.
+            let at: String = row[1].split('`').step_by(2).collect();
+            let said = at == "all" || at.split([' ', ',', ':', ';']).any(|word| word == stage.as_str());
+            assert_eq!(known.contains(&fact), said, "{fact} at {stage}");
+        }
     }
     let sources = ["src", "src/yaml", "src/facts"].map(folder);
     let files = sources.iter().flat_map(|source| fs::read_dir(source).unwrap()).map(|entry| entry.unwrap().path());

@@ -1,6 +1,6 @@
 //! The facts of each stage. The server fills them; `policies/README.md` explains them to operators.
 
-use crate::stage::Stage::{self, Access, Delivery, Outcome, Reception, Stored};
+use crate::stage::Stage::{self, Access, Delivery, Outcome, Reception, Refiled, Stored};
 
 /// What values a fact has.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +23,10 @@ const fn fact(name: &'static str, kind: Kind, stages: &'static [Stage]) -> Fact 
 }
 
 const SESSION: &[Stage] = &[Access, Reception];
-const LATER: &[Stage] = &[Delivery, Stored, Outcome];
-const EVERY: &[Stage] = &[Access, Reception, Delivery, Stored, Outcome];
+const LATER: &[Stage] = &[Delivery, Stored, Refiled, Outcome];
+const EVERY: &[Stage] = &[Access, Reception, Delivery, Stored, Refiled, Outcome];
+/// Of a message that lies in a folder, the envelope is not known any more.
+const ON_ITS_WAY: &[Stage] = &[Access, Reception, Delivery, Stored, Outcome];
 /// The classes that `domain add --class` gives.
 const CLASSES: Kind = Kind::Words(&["certified", "ordinary"]);
 
@@ -47,20 +49,21 @@ const FACTS: &[Fact] = &[
     // Who.
     fact("identity", Kind::Text, &[Access]),
     fact("identity.domain", Kind::Text, &[Access]),
-    fact("sender", Kind::Text, EVERY),
-    fact("sender.domain", Kind::Text, EVERY),
+    fact("sender", Kind::Text, ON_ITS_WAY),
+    fact("sender.domain", Kind::Text, ON_ITS_WAY),
     fact("recipient", Kind::Text, EVERY),
     fact("recipient.domain", Kind::Text, EVERY),
     fact("recipient.plugin", Kind::Text, &[Reception]),
     fact("recipients", Kind::Number, SESSION),
     // The class of the local domain and mailbox on whose behalf the stage runs.
     fact("domain.class", CLASSES, EVERY),
-    fact("mailbox.class", CLASSES, &[Access, Delivery, Stored, Outcome]),
+    fact("mailbox.class", CLASSES, &[Access, Delivery, Stored, Refiled, Outcome]),
     // The message.
     fact("size", Kind::Size, EVERY),
     fact("attempt", Kind::Number, LATER),
     fact("status", Kind::Words(&["present", "unknown", "full", "disabled"]), &[Delivery]),
     fact("status", Kind::Words(&["filed"]), &[Stored]),
+    fact("status", Kind::Words(&["refiled"]), &[Refiled]),
     fact("status", Kind::Words(&["delivered", "failed", "expired"]), &[Outcome]),
 ];
 
