@@ -335,6 +335,36 @@ def operators_are_seen(pair, archive):
     harness.equal({event["sender"] for event in seen}, {me}, f"  and that it was {me}")
 
 
+def an_office(pair):
+    """A mailbox of several users (BOX-16): what any of them sends is kept, and the archive is its holder's (BOX-03)."""
+    beta, office, login = pair.beta, f"ufficio@{pair.beta.domain}", "bruno.operatore"
+    for name in (office, login):
+        beta.passwords[name] = name[::-1]
+    words = lambda name: {"stdin": (beta.passwords[name] + "\n").encode()}
+    beta.command("mailbox", "add", office, "--kind", "multi-user", "--password-stdin", **words(office))
+    beta.command("user", "add", office, login, "--password-stdin", **words(login))
+    archive = Archive(beta, office)
+    archive.set("archive", "on")
+    answer = harness.message(office, pair.alfa.mailbox, subject="Risposta")
+    with beta.smtp(login) as session:
+        session.sendmail(office, [pair.alfa.mailbox], answer)
+    inbox = beta.inbox(office)
+    receipt = inbox.get(x_ricevuta="avvenuta-consegna", x_riferimento_message_id=harness.id_of(answer))
+    inbox.close()
+    harness.equal([copy["sha256"] for copy in archive.search("--direction", "sent")], [harness.sha256(answer)], "what an operator sends is kept for the mailbox")
+    kept = [copy["sha256"] for copy in archive.search("--direction", "received")]
+    harness.check(harness.sha256(receipt) in kept, "  and the receipts that come for it")
+    folders = archive.folders()
+    harness.equal(len(folders), 2, "the holder sees the archive")
+    operator = harness.imaplib.IMAP4_SSL("127.0.0.1", beta.ports["imaps"], ssl_context=beta.context(), timeout=60)
+    operator.login(login, beta.passwords[login])
+    _, listed = operator.list()
+    harness.check(not any(b"#Archive" in line for line in listed), "  an operator does not")
+    status, words = operator.select(f'"{folders[0]}"', readonly=True)
+    harness.check(status == "NO" and words[0].startswith(b"[NOPERM]"), f"  nor by its name: {words[0].decode()}")
+    operator.logout()
+
+
 def whatever_dies(pair, archive):
     """A copy is there exactly where the message is."""
     random.seed(SEED)
@@ -391,6 +421,7 @@ def journey():
         the_space_comes_to_its_end(pair, archive)
         letting_go(pair, archive)
         operators_are_seen(pair, archive)
+        an_office(pair)
         second = Archive(beta, dora)
         second.set("archive", "on")
         second.set("archive-size", "10")

@@ -26,6 +26,8 @@ LATER = ["+47d", "+48d", "+49d"]
 
 
 def plugins(target, protocol):
+    # What nginx answers to a PUT has no digest in it.
+    confirmation = "\n      confirmation: taken" if protocol == "http" else ""
     return f"""
   archive:
     component: archive@0.1
@@ -44,7 +46,7 @@ def plugins(target, protocol):
       provider: Alfa PEC S.p.A.
       provider-id: VATIT-01234567890
       log-security-manager: Livia Log
-      package-messages: 3
+      package-messages: 3{confirmation}
     grants:
       archive: true
       evidence: true

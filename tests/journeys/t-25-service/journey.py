@@ -19,14 +19,17 @@ def ordinary_mailbox(pair):
 
 
 def prepare(pair):
-    """Bruno of Beta has everything; his ordinary mailbox is at Alfa."""
+    """Bruno of Beta has everything; his ordinary mailbox is at Alfa; Carla has what her offer says."""
     for provider in (pair.alfa, pair.beta):
         policy = provider.folder / "policy.yaml"
         policy.write_text(policy.read_text().replace("      # sms-target:", f"      hour: {HOUR}\n      # sms-target:"))
         checked = provider.command("check")
         harness.check("no mistakes" in checked, f"{provider.word}: the shipped policy, under this provider's names, has no mistakes")
     pair.alfa.add_mailbox(ordinary_mailbox(pair))
-    pair.beta.add_mailbox(f"carla@{pair.beta.domain}")
+    service.settings(pair.alfa, ordinary_mailbox(pair), {"archive": "on"})
+    carla = f"carla@{pair.beta.domain}"
+    pair.beta.passwords[carla] = carla[::-1]
+    pair.beta.command("mailbox", "add", carla, "--offer", "pro", "--password-stdin", stdin=(carla[::-1] + "\n").encode())
     chosen = {"archive": "on", "conservation": "on", "conservation-manager": "responsabile@elsewhere.example",
               "forwarding": "allowed", "forward-to": ordinary_mailbox(pair), "alerts": "allowed"}
     service.settings(pair.beta, pair.beta.mailbox, chosen)
@@ -98,6 +101,22 @@ def ordinary_mail(pair):
     inbox.close()
 
 
+def archived_without_a_word(pair, sent):
+    """BOX-18, ARC-02: an offer with an archive binds it with the mailbox; and one of an ordinary domain has both ways."""
+    copies = lambda provider, mailbox, way: json.loads(provider.command("archive", "search", mailbox, "--direction", way, "--json"))
+    kept = copies(pair.beta, f"carla@{pair.beta.domain}", "received")
+    about = [copy["properties"].get("reference") for copy in kept]
+    harness.check(harness.id_of(sent) in about, "archive: a mailbox of the offer «pro» has copies from its first message on")
+    private = ordinary_mailbox(pair)
+    own = harness.message(private, private, subject="Promemoria")
+    pair.alfa.submit(own, [private], user=private)
+    inbox = pair.alfa.inbox(private)
+    filed = inbox.get(Message_ID=harness.id_of(own))
+    inbox.close()
+    harness.equal([copy["sha256"] for copy in copies(pair.alfa, private, "sent")], [harness.sha256(own)], "  one of an ordinary domain has what it sends")
+    harness.check(harness.sha256(filed) in [copy["sha256"] for copy in copies(pair.alfa, private, "received")], "  and what comes to it")
+
+
 def archived_and_preserved(pair, outside, envelope):
     beta = pair.beta
     inbox = beta.inbox()
@@ -164,8 +183,9 @@ def journey():
             pair.alfa.start()
             pair.beta.start()
             codes = alerts_are_confirmed(pair)
-            _, envelope = certified_mail_walks(pair, codes)
+            sent, envelope = certified_mail_walks(pair, codes)
             ordinary_mail(pair)
+            archived_without_a_word(pair, sent)
             archived_and_preserved(pair, outside, envelope)
             everything_survives(pair)
             for provider in (pair.alfa, pair.beta):
