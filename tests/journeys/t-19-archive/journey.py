@@ -391,7 +391,9 @@ def whatever_dies(pair, archive):
         return accepted <= references
 
     harness.wait_for(arrived, "everything that was accepted", 300)
-    time.sleep(2)
+    # What was committed without an answer has receipts too: nothing is on its way any more, from Alfa or here.
+    idle = lambda provider: json.loads(provider.command("queue", "list", "--json")) == []
+    harness.wait_for(lambda: all(idle(one) for one in (pair.alfa, pair.beta, pair.alfa, pair.beta)), "both queues to be empty", 120, 0.5)
     headers = inbox.headers().values()
     filed = collections.Counter(header["Message-ID"].strip() for header in headers)
     receipts = [header for header in headers if (header["X-Ricevuta"] or "").strip() == "accettazione"]
