@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -264,6 +265,9 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.execute_batch("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;")?;
     db.set_prepared_statement_cache_capacity(128);
+    // One plan for each statement. Otherwise SQLite looks at the values that are bound (that of a LIMIT, for one) and prepares
+    // the statement anew at every use: a tenth of the processor time of a message.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 
@@ -422,5 +426,23 @@ impl Committer {
                 tracing::warn!(file, %error, "cannot remove a segment file; the next start tries again");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_is_bound() {
+        let db = Connection::open_in_memory().unwrap();
+        configure(&db).unwrap();
+        db.execute_batch("CREATE TABLE item (id INTEGER PRIMARY KEY, word TEXT)").unwrap();
+        let mut statement = db.prepare("SELECT word FROM item WHERE id > ?1 ORDER BY id LIMIT ?2").unwrap();
+        for bound in 1..20 {
+            statement.query([bound, bound]).unwrap().next().unwrap();
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
     }
 }
