@@ -298,6 +298,9 @@ def main():
     except harness.Failure as failure:
         print(f"\nerror: {failure}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"\nerror: {error}; is this demo running already? (--dir and --base-port for another one)", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
