@@ -21,7 +21,8 @@ pub enum Kind {
     Wrapped,
 }
 
-/// What the message in hand is. A message that claims to be certified and is not is ordinary; where the signature cannot
+/// What the message in hand is. A message that claims to be certified, or an anomaly envelope, and is not is ordinary: of
+/// an envelope only what is inside is rated, and whoever forges one would choose what that is. Where the signature cannot
 /// be judged, the claim holds.
 pub fn kind<H: Host>(host: &H) -> Result<Kind, Error> {
     let (transport, receipt) = (host.header_count(TRANSPORT), host.header_count(RECEIPT));
@@ -31,9 +32,9 @@ pub fn kind<H: Host>(host: &H) -> Result<Kind, Error> {
     let says_anomaly = host.header_text(TRANSPORT).is_some_and(|text| text.trim().eq_ignore_ascii_case(ANOMALY));
     let wrapped = receipt == 0 && transport == 1 && says_anomaly;
     Ok(match host.signer()? {
-        _ if wrapped => Kind::Wrapped,
-        Signer::Provider | Signer::Undecided => Kind::Certified,
         Signer::Nobody => Kind::Ordinary,
+        Signer::Provider | Signer::Undecided if wrapped => Kind::Wrapped,
+        Signer::Provider | Signer::Undecided => Kind::Certified,
     })
 }
 

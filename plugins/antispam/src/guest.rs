@@ -145,6 +145,9 @@ fn status(server: &Server<'_>, settings: &Settings) -> Result<serde_json::Value,
 
 fn sent(server: &Server<'_>, mailbox: &str) -> Result<serde_json::Value, Error> {
     use crate::host::Host;
+    if matches!(server.mailbox_status(mailbox)?.as_str(), "unknown" | "remote") {
+        return Err(Error::Other(format!("there is no mailbox {mailbox} here")));
+    }
     let sums = traffic::sums(server, Way::Sent, &mailbox.to_lowercase())?;
     let (hour, day) = (sums.hour(server.now()), sums.day(server.now()));
     Ok(serde_json::json!({ "mailbox": mailbox, "hour": hour, "day": day }))

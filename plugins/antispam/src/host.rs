@@ -104,6 +104,10 @@ pub trait Host {
     fn scan(&self, scanner: &str, facts: Vec<(String, String)>) -> Result<Report, Error>;
     /// Leaves a fact for later steps of the chain.
     fn annotate(&self, name: &str, value: &str) -> Result<(), Error>;
+    /// The header section, with the empty line that ends it.
+    fn header_section(&self) -> Result<Vec<u8>, Error>;
+    /// Puts another in its place.
+    fn replace_header_section(&self, section: &[u8]) -> Result<(), Error>;
     /// Adds a header field above all others.
     fn prepend_header(&self, name: &str, value: &str) -> Result<(), Error>;
     /// Files the message in this folder.

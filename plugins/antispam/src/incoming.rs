@@ -6,6 +6,7 @@
 
 use crate::certified::{self, Kind};
 use crate::host::{Error, Event, Host};
+use crate::marks;
 use crate::rating::{Rated, Rating, rate};
 use crate::score::Band;
 use crate::settings::{JunkFrom, Settings};
@@ -13,6 +14,11 @@ use crate::traffic;
 
 /// Days that a score waits: longer than mail is tried.
 const SCORE_DAYS: u32 = 7;
+/// Octets of a stranger's subject or id in an event: the log takes events of 64 KiB, and one that it does not take would
+/// end the step, so that whoever sends a long subject would be rid of the mark.
+const WORDS_MAX: usize = 1024;
+/// Recipients that an event names; of more it says how many there were.
+const NAMED_MAX: usize = 100;
 /// Marks a message as unwanted for mail clients (the registry of IMAP keywords has it).
 const KEYWORD: &str = "$Junk";
 
@@ -23,7 +29,7 @@ pub fn receive<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
         return Ok(());
     }
     let facts = host.facts();
-    let rated = rate(host, settings)?;
+    let rated = rated(host, settings);
     let mut unwanted = false;
     match &rated {
         Rated::Certified => host.annotate("class", "certified")?,
@@ -45,12 +51,17 @@ pub fn receive<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
 /// The `delivery` stage.
 pub fn deliver<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
     let facts = host.facts();
-    let Some(rating) = host.get(&score_key(&facts.id))?.as_deref().and_then(read) else { return Ok(()) };
-    let Some(band) = Band::of(rating.percent, &settings.bands) else { return Ok(()) };
+    let rating = host.get(&score_key(&facts.id))?.as_deref().and_then(read);
+    let found = rating.and_then(|rating| Band::of(rating.percent, &settings.bands).map(|band| (rating, band)));
+    if found.is_none() && host.header_count(&settings.header) == 0 {
+        return Ok(());
+    }
     // AS-02: whatever was noted, a message that a provider certifies stays as it is.
     if certified::kind(host)? == Kind::Certified {
         return Ok(());
     }
+    marks::remove(host, &settings.header)?;
+    let Some((rating, band)) = found else { return Ok(()) };
     let (word, italian, percent) = (band.word(), band.italian(), rating.percent.floor());
     let value = format!("{italian} ({word}), {percent}%; engine={}", rating.engine);
     host.prepend_header(&settings.header, &value)?;
@@ -62,6 +73,11 @@ pub fn deliver<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
         host.add_flag(KEYWORD)?;
     }
     Ok(())
+}
+
+/// Rates the message in hand; whatever goes wrong with that, the message is counted and goes on unrated (AS-08).
+pub fn rated<H: Host>(host: &H, settings: &Settings) -> Rated {
+    rate(host, settings).unwrap_or_else(|error| Rated::Unknown(Some(error.words().to_owned())))
 }
 
 /// What is known of a message for the steps that follow.
@@ -77,7 +93,7 @@ pub fn annotate<H: Host>(host: &H, rating: &Rating) -> Result<(), Error> {
 /// AS-08: an engine that fails stops nothing; the log has that the message went on unrated.
 pub fn note_problem<H: Host>(host: &H, problem: Option<&str>) -> Result<(), Error> {
     let Some(problem) = problem else { return Ok(()) };
-    host.warn(&format!("not rated by the scanner: {problem}"));
+    host.warn(&format!("not rated, or not by the scanner: {problem}"));
     host.record(&about(host, "spam-unrated", vec![("reason", problem.to_owned())]))
 }
 
@@ -90,16 +106,29 @@ fn record<H: Host>(host: &H, rating: &Rating, band: Band) -> Result<(), Error> {
     host.record(&about(host, "spam", details))
 }
 
-fn about<H: Host>(host: &H, kind: &'static str, details: Vec<(&'static str, String)>) -> Event {
+fn about<H: Host>(host: &H, kind: &'static str, mut details: Vec<(&'static str, String)>) -> Event {
     let facts = host.facts();
+    let mut recipients = facts.recipients;
+    if recipients.len() > NAMED_MAX {
+        details.push(("recipients", recipients.len().to_string()));
+        recipients.truncate(NAMED_MAX);
+    }
     Event {
         kind,
-        message_id: if facts.message_id.is_empty() { facts.id } else { facts.message_id },
+        message_id: begin(if facts.message_id.is_empty() { &facts.id } else { &facts.message_id }),
         sender: facts.sender,
-        recipients: facts.recipients,
-        subject: facts.subject,
+        recipients,
+        subject: begin(&facts.subject),
         details,
     }
+}
+
+fn begin(text: &str) -> String {
+    let mut end = text.len().min(WORDS_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
 }
 
 fn score_key(id: &str) -> String {

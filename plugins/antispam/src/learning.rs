@@ -3,12 +3,14 @@
 //! | key | value | written when |
 //! |---|---|---|
 //! | `learned/MESSAGE` | `spam` or `ham`: what was last taught of a message | a lesson is taken |
+//! | `taught/MAILBOX` | the day, and how many lessons its user gave in it | a user's lesson is taken |
 //! | `lesson/MESSAGE` | the class and the places of its words | the same; removed when it is learned |
 //! | `model/NN`, `model/totals` | weights, how many lessons | lessons are learned, some at a time |
 //! | wake-up `learn/INSTANT` | | a lesson is taken |
 //!
 //! A message is known by the places of its words: the same text is one lesson, however often it comes, and nothing of it
-//! is kept but those places.
+//! is kept but those places. Of one mailbox only so many lessons a day are taken: what one user thinks is unwanted is so
+//! for all, and nobody shall decide it alone.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -27,6 +29,9 @@ const MODEL_DAYS: u32 = 3650;
 const LEARNED_DAYS: u32 = 180;
 /// Days that a lesson waits at most.
 const LESSON_DAYS: u32 = 30;
+/// Days that the count of a mailbox's lessons is kept.
+const TAUGHT_DAYS: u32 = 2;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Lessons of one batch.
 const BATCH: usize = 200;
 /// How the keys of wake-ups begin.
@@ -64,7 +69,19 @@ pub fn refiled<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
         ("junk", _) => Class::Ham,
         _ => return Ok(()),
     };
-    take(host, settings, class).map(drop)
+    let teacher = host.facts().recipients.first().map(|mailbox| mailbox.to_lowercase()).unwrap_or_default();
+    let (key, today) = (format!("taught/{teacher}"), host.now() / DAY_MS);
+    let taught = host.get(&key)?.as_deref().and_then(count).filter(|(day, _)| *day == today).map_or(0, |(_, n)| n);
+    if taught >= settings.lessons_per_day || take(host, settings, class)? != Taken::Lesson {
+        return Ok(());
+    }
+    host.set(&key, format!("{today} {}", taught + 1).as_bytes(), TAUGHT_DAYS)
+}
+
+/// A day and how many lessons were taken in it.
+fn count(value: &[u8]) -> Option<(u64, u32)> {
+    let (day, lessons) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    Some((day.parse().ok()?, lessons.parse().ok()?))
 }
 
 /// Takes the message in hand as a lesson.

@@ -4,7 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::model::LESSONS_MAX;
 use crate::score::Band;
+
+/// Octets of the name of the field that marks a message, and of the folder for unwanted mail.
+const HEADER_MAX: usize = 64;
+const FOLDER_MAX: usize = 200;
+/// Fields by which certified mail is known (PEC §4.2).
+const CERTIFIED_FIELDS: [&str; 5] =
+    ["X-Trasporto", "X-Ricevuta", "X-TipoRicevuta", "X-Riferimento-Message-ID", "X-VerificaSicurezza"];
 
 /// Settings of the plugin; unknown keys are mistakes.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +39,9 @@ pub struct Settings {
     /// Lessons of each kind before the classifier says anything.
     #[serde(default = "minimum_lessons")]
     pub minimum_lessons: u32,
+    /// Lessons of one mailbox that are taken in a day.
+    #[serde(default = "lessons_per_day")]
+    pub lessons_per_day: u32,
     /// Seconds for which lessons are gathered.
     #[serde(default = "learn_every")]
     pub learn_every: u64,
@@ -142,7 +153,7 @@ pub struct Limits {
     pub recipients_per_hour: u64,
     /// Recipients in a day.
     pub recipients_per_day: u64,
-    /// Recipients in a hundred, within a day, that do not exist or could not be reached.
+    /// Recipients in a hundred, within a day, that do not exist or were refused.
     pub bad_recipients_percent: u64,
     /// Messages in a hundred, within a day, that are rated as unwanted.
     pub spam_percent: u64,
@@ -296,6 +307,10 @@ fn minimum_lessons() -> u32 {
     50
 }
 
+fn lessons_per_day() -> u32 {
+    100
+}
+
 fn learn_every() -> u64 {
     60
 }
@@ -303,7 +318,10 @@ fn learn_every() -> u64 {
 impl Settings {
     /// Reads the settings; the error is for the operator.
     pub fn parse(json: &str) -> Result<Settings, String> {
-        let settings: Settings = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let mut settings: Settings = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        // Domains are looked up in lower case.
+        let contacts = std::mem::take(&mut settings.incoming.contacts);
+        settings.incoming.contacts = contacts.into_iter().map(|(domain, to)| (domain.to_lowercase(), to)).collect();
         settings.check().map(|()| settings)
     }
 
@@ -318,12 +336,31 @@ impl Settings {
             _ => {}
         }
         for (name, address) in [("postmaster", &self.postmaster), ("sender", &self.sender)] {
-            if !address.contains('@') || address.chars().any(|c| c.is_control() || c.is_whitespace()) {
-                return Err(format!("{name}: '{address}' is not an address"));
+            if !is_address(address) {
+                return Err(format!("{name}: '{address}' is not an address such as postmaster@alfa.example"));
             }
         }
-        if self.header.is_empty() || !self.header.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
-            return Err(format!("header: '{}' is not the name of a field", self.header));
+        if let Some((domain, address)) = self.incoming.contacts.iter().find(|(_, address)| !is_address(address)) {
+            return Err(format!("incoming.contacts: {domain}: '{address}' is not an address such as abuse@{domain}"));
+        }
+        self.check_marks()?;
+        let most = LESSONS_MAX / 4;
+        if !(1..=most).contains(&self.minimum_lessons) {
+            return Err(format!("minimum-lessons: use 1 to {most}"));
+        }
+        if !(1..=10_000).contains(&self.lessons_per_day) {
+            return Err("lessons-per-day: use 1 to 10000".into());
+        }
+        let of_outgoing =
+            [("outgoing.standard", &self.outgoing.standard), ("outgoing.application", &self.outgoing.application)];
+        for (name, limits) in of_outgoing.into_iter().chain([("incoming.limits", &self.incoming.limits)]) {
+            for (share, percent) in
+                [("bad-recipients-percent", limits.bad_recipients_percent), ("spam-percent", limits.spam_percent)]
+            {
+                if percent > 100 {
+                    return Err(format!("{name}.{share}: {percent} is no percentage; use 0 to 100"));
+                }
+            }
         }
         let seconds = |name: &str, value: u64| match value {
             1..=3600 => Ok(()),
@@ -336,9 +373,46 @@ impl Settings {
             _ => Err("outgoing.alert-every: use 1 to 720 hours".into()),
         }
     }
+
+    fn check_marks(&self) -> Result<(), String> {
+        let header = &self.header;
+        let named =
+            header.len() <= HEADER_MAX && header.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+        // Fields without it mean something to other programs, and these to certified mail.
+        let own = header.get(..2).is_some_and(|begin| begin.eq_ignore_ascii_case("X-")) && header.len() > 2;
+        if !named || !own || CERTIFIED_FIELDS.iter().any(|field| header.eq_ignore_ascii_case(field)) {
+            return Err(format!("header: '{header}' is no field to mark with; use one such as X-Spam-Band"));
+        }
+        let folder = &self.junk_folder;
+        let level = |level: &str| !level.is_empty() && level != "." && level != "..";
+        let letters = !folder.chars().any(|c| c.is_control() || matches!(c, '*' | '%'));
+        if folder.len() > FOLDER_MAX
+            || !letters
+            || !folder.split('/').all(level)
+            || folder.eq_ignore_ascii_case("inbox")
+        {
+            return Err(format!(
+                "junk-folder: '{folder}' cannot be the folder for unwanted mail; use one such as Junk"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// One address as it stands in a header field: the server parses it again when it is written to.
+fn is_address(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_graphic() && !"<>()[],;:\\\"".contains(c);
+    text.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && domain.contains('.')
+            && !domain.contains('@')
+            && text.len() <= 254
+            && text.chars().all(good)
+    })
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -358,6 +432,60 @@ mod tests {
         assert_eq!(settings.incoming.limits, Limits { spam_percent: 7, ..Limits::domain() });
     }
 
+    /// The keys of `config:` in the manifest.
+    fn declared() -> Vec<&'static str> {
+        let config = include_str!("../plugin.yaml").split("\nconfig:\n").nth(1).unwrap();
+        let lines = config.lines().take_while(|line| line.starts_with("  "));
+        let mut keys: Vec<_> = lines.map(|line| line.trim().split(':').next().unwrap()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Those that are read: the parser names them where there is another.
+    fn read() -> Vec<String> {
+        let error = Settings::parse("{\"no such key\": 1}").unwrap_err();
+        let mut keys: Vec<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_readme_and_keys_those_of_the_manifest() {
+        assert_eq!(declared(), read());
+        let settings = Settings::parse(&format!("{{{LEAST}}}")).unwrap();
+        let readme = include_str!("../README.md").replace('#', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let limits = |name: &str, limits: Limits| {
+            format!(
+                "{name}: {{ messages-per-hour: {}, messages-per-day: {}, recipients-per-hour: {}, recipients-per-day: {}, \
+                 bad-recipients-percent: {}, spam-percent: {}, shares-from: {} }}",
+                limits.messages_per_hour,
+                limits.messages_per_day,
+                limits.recipients_per_hour,
+                limits.recipients_per_day,
+                limits.bad_recipients_percent,
+                limits.spam_percent,
+                limits.shares_from
+            )
+        };
+        let Bands { low, medium, high } = settings.bands;
+        for words in [
+            format!("bands: {{ low: {low}, medium: {medium}, high: {high} }}"),
+            format!("junk-folder: {} ", settings.junk_folder),
+            format!("header: {} ", settings.header),
+            format!("minimum-lessons: {} ", settings.minimum_lessons),
+            format!("lessons-per-day: {} ", settings.lessons_per_day),
+            format!("learn-every: {} ", settings.learn_every),
+            format!("watch-every: {} ", settings.outgoing.watch_every),
+            format!("alert-every: {} ", settings.outgoing.alert_every),
+            format!("watch: {} ", settings.incoming.watch),
+            limits("standard", settings.outgoing.standard),
+            limits("application", settings.outgoing.application),
+            limits("limits", settings.incoming.limits),
+        ] {
+            assert!(readme.contains(&words), "{words}");
+        }
+    }
+
     #[test]
     fn settings_that_say_nothing_sensible_are_refused() {
         for more in [
@@ -367,7 +495,19 @@ mod tests {
             r#","bands":{"low":90,"medium":75}"#,
             r#","bands":{"high":100}"#,
             r#","header":"X Spam""#,
+            r#","header":"Subject""#,
+            r#","header":"x-trasporto""#,
+            r#","header":"X-""#,
+            r#","junk-folder":"""#,
+            r#","junk-folder":"INBOX""#,
+            r#","junk-folder":"Junk/""#,
             r#","junk-from":"always""#,
+            r#","minimum-lessons":0"#,
+            r#","minimum-lessons":5001"#,
+            r#","lessons-per-day":0"#,
+            r#","outgoing":{"standard":{"spam-percent":101}}"#,
+            r#","incoming":{"limits":{"bad-recipients-percent":101}}"#,
+            r#","incoming":{"contacts":{"other.example":"abuse"}}"#,
             r#","learn-every":0"#,
             r#","outgoing":{"watch-every":0}"#,
             r#","outgoing":{"on-anomaly":"refuse"}"#,

@@ -5,7 +5,7 @@
 //!
 //! | key | value | written when |
 //! |---|---|---|
-//! | `sent/MAILBOX/COUNTS/ID` | | a user's message passes, or a recipient of it cannot be reached; removed by the look |
+//! | `sent/MAILBOX/COUNTS/ID` | | a user's message passes, or a recipient of it was refused; removed by the look |
 //! | `came/DOMAIN/COUNTS/ID` | | a message from another server passes; removed by the look |
 //! | `sum/sent/MAILBOX`, `sum/came/DOMAIN` | sums, when it was last told | a look |
 //! | wake-ups `look/INSTANT/sent/MAILBOX`, `look/INSTANT/came/DOMAIN` | | the same as the notes |
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert;
 use crate::host::{Error, Event, Facts, Host};
 use crate::incoming;
-use crate::rating::{Rated, rate};
+use crate::rating::Rated;
 use crate::score::Band;
 use crate::settings::{Limits, OnAnomaly, Settings};
 
@@ -59,7 +59,7 @@ pub struct Counts {
     pub messages: u64,
     /// Their recipients.
     pub recipients: u64,
-    /// Recipients that do not exist or could not be reached.
+    /// Recipients that do not exist or were refused.
     pub bad: u64,
     /// Messages that are rated as unwanted.
     pub spam: u64,
@@ -89,13 +89,14 @@ impl Sums {
             Some((_, sum)) => sum.add(counts),
             None => self.slots.push((slot, counts)),
         }
-        self.slots.retain(|(at, _)| at + DAY > slot);
+        // What a clock that was ahead counted would stand in every hour until that time comes.
+        self.slots.retain(|(at, _)| at + DAY > slot && *at <= slot);
     }
 
     /// What the last so many slots counted.
     pub fn within(&self, slots: u64, now: u64) -> Counts {
-        let mut sum = Counts::default();
-        let recent = self.slots.iter().filter(|(at, _)| at + slots > now / SLOT_MS);
+        let (mut sum, slot) = (Counts::default(), now / SLOT_MS);
+        let recent = self.slots.iter().filter(|(at, _)| at + slots > slot && *at <= slot);
         recent.for_each(|(_, counts)| sum.add(*counts));
         sum
     }
@@ -115,7 +116,7 @@ impl Sums {
 pub fn send<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
     let facts = host.facts();
     let mut counts = Counts { messages: 1, recipients: facts.recipients.len() as u64, ..Counts::default() };
-    match rate(host, settings)? {
+    match incoming::rated(host, settings) {
         Rated::Certified => {}
         Rated::Unknown(problem) => incoming::note_problem(host, problem.as_deref())?,
         Rated::Rating(rating, problem) => {
@@ -136,12 +137,13 @@ pub fn send<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
     if sender.is_empty() { Ok(()) } else { note(host, settings, Way::Sent, &sender, &facts.id, counts) }
 }
 
-/// The `outcome` stage: a recipient elsewhere that could not be reached.
+/// The `outcome` stage: a recipient elsewhere that was refused for good. One whose time was over says more of a network,
+/// perhaps of ours, than of who sends: it would close many mailboxes at once.
 pub fn ended<H: Host>(host: &H, settings: &Settings) -> Result<(), Error> {
     let facts = host.facts();
     // One of this server was counted when the message was sent.
     let elsewhere = host.property("outcome.host").is_some();
-    if !elsewhere || facts.status == "delivered" || facts.sender.is_empty() {
+    if !elsewhere || facts.status != "failed" || facts.sender.is_empty() {
         return Ok(());
     }
     let sender = facts.sender.to_lowercase();
@@ -280,10 +282,10 @@ fn beyond(sums: &Sums, now: u64, limits: &Limits) -> Vec<Excess> {
             });
         }
     }
-    let unreached = ("destinatari non raggiungibili", "recipients that cannot be reached");
+    let refused = ("destinatari inesistenti o rifiutati", "recipients that do not exist or were refused");
     let unwanted = ("messaggi valutati come indesiderati", "messages rated as unwanted");
     for ((italian, english), part, whole, limit) in [
-        (unreached, day.bad, day.recipients, limits.bad_recipients_percent),
+        (refused, day.bad, day.recipients, limits.bad_recipients_percent),
         (unwanted, day.spam, day.messages, limits.spam_percent),
     ] {
         let percent = part.saturating_mul(100) / whole.max(1);
@@ -307,21 +309,13 @@ fn tell<H: Host>(
 ) -> Result<(), Error> {
     let now = host.now();
     let list = found.iter().map(|excess| excess.english.as_str()).collect::<Vec<_>>().join("; ");
-    let suspended = way == Way::Sent
-        && settings.outgoing.on_anomaly == OnAnomaly::Suspend
-        && match host.suspend(who, &list.chars().take(400).collect::<String>()) {
-            Ok(()) => true,
-            // One that left meanwhile needs none; of any other nobody may be told that it is suspended.
-            Err(error) => {
-                host.warn(&format!("{who} cannot be suspended: {}", error.words()));
-                false
-            }
-        };
     let period = settings.outgoing.alert_every * 3_600_000;
+    let suspended =
+        way == Way::Sent && settings.outgoing.on_anomaly == OnAnomaly::Suspend && suspend(host, who, &list)?;
     if suspended {
         // Whoever opens it again begins anew.
         sums.slots.clear();
-    } else if sums.told > 0 && now < sums.told + period {
+    } else if sums.told > 0 && now.abs_diff(sums.told) < period {
         return Ok(());
     }
     sums.told = now;
@@ -339,6 +333,18 @@ fn tell<H: Host>(
         details,
     })?;
     alert::send(host, settings, way, who, found, suspended)
+}
+
+/// Whether the mailbox is suspended now: nobody is told so of one that is not. One that left meanwhile needs no suspension.
+fn suspend<H: Host>(host: &H, who: &str, found: &str) -> Result<bool, Error> {
+    match host.suspend(who, &found.chars().take(400).collect::<String>()) {
+        Ok(()) => Ok(true),
+        Err(Error::Unavailable(why)) => Err(Error::Unavailable(why)),
+        Err(Error::Other(why)) => {
+            host.warn(&format!("{who} cannot be suspended: {why}"));
+            Ok(false)
+        }
+    }
 }
 
 #[cfg(test)]

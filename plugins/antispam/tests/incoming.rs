@@ -129,6 +129,7 @@ fn as_02_certified_mail_is_not_shown_to_anybody() {
         (RECEIPT, Signer::Nobody, false),
         // An anomaly envelope holds what is not certified, whoever signed it.
         (ANOMALY, Signer::Provider, false),
+        (ANOMALY, Signer::Nobody, false),
         // A provider's signature on a message that is neither is no certification.
         ("", Signer::Provider, false),
     ] {
@@ -157,6 +158,65 @@ fn as_02_the_envelope_of_an_ordinary_message_is_marked() {
     server.arrives("ada@alfa.example");
     incoming::deliver(&server, &settings).unwrap();
     assert!(server.marked());
+}
+
+/// The log takes events of 64 KiB: nobody is rid of the mark by what he writes into the header.
+#[test]
+fn as_08_a_long_subject_or_many_recipients_keep_no_message_from_being_marked() {
+    for (subject, recipients) in [(70_000, 1), (9, 1000)] {
+        let (server, settings) = (Server::default(), settings(SCANNER));
+        *server.report.borrow_mut() = report(15.0);
+        server.comes("t1", &message("Ciao", "Viagra"));
+        let name = |n| format!("{}{n}@alfa.example", "a".repeat(60));
+        let mut facts = server.facts.borrow().clone();
+        (facts.subject, facts.recipients) = ("è".repeat(subject / 2), (0..recipients).map(name).collect());
+        facts.message_id = "x".repeat(70_000);
+        *server.facts.borrow_mut() = facts;
+        incoming::receive(&server, &settings).unwrap();
+        assert_eq!(server.kinds(), ["spam"]);
+        server.arrives("ada@alfa.example");
+        incoming::deliver(&server, &settings).unwrap();
+        assert!(server.marked());
+    }
+}
+
+#[test]
+fn as_03_a_mark_that_the_sender_wrote_is_taken_out() {
+    const FORGED: &str = "X-Spam-Band: nessuna (none), 0%;\r\n engine=both\r\nx-spam-band: alta\r\n";
+    for (score, marked) in [(0.0, false), (15.0, true)] {
+        let (server, settings) = (Server::default(), settings(SCANNER));
+        *server.report.borrow_mut() = report(score);
+        let plain = message("Ciao", "X-Spam-Band: alta");
+        server.comes("t1", &format!("{FORGED}{plain}"));
+        incoming::receive(&server, &settings).unwrap();
+        server.arrives("ada@alfa.example");
+        incoming::deliver(&server, &settings).unwrap();
+        assert_eq!(*server.message.borrow(), plain, "and nothing else of it");
+        assert_eq!(server.fields.borrow().len(), usize::from(marked));
+    }
+    // AS-02: certified mail stays as it came, whatever somebody added on its way.
+    let (server, settings) = (Server::default(), settings(SCANNER));
+    server.signer.set(Signer::Provider);
+    let certified = format!("{FORGED}{CERTIFIED}{}", message("POSTA CERTIFICATA: Ciao", "Viagra"));
+    server.comes("t1", &certified);
+    server.arrives("ada@alfa.example");
+    incoming::deliver(&server, &settings).unwrap();
+    assert_eq!(*server.message.borrow(), certified);
+}
+
+#[test]
+fn as_08_a_message_that_cannot_be_looked_at_goes_on_and_is_counted() {
+    let (server, settings) = (Server::default(), settings(SCANNER));
+    server.unreadable.set(true);
+    server.comes("t1", &format!("{CERTIFIED}{}", message("Ciao", "Viagra")));
+    incoming::receive(&server, &settings).unwrap();
+    let from = message("Ciao", "Viagra");
+    server.sends("t2", "ada@alfa.example", &["x@other.example"]);
+    *server.message.borrow_mut() = format!("{CERTIFIED}{from}");
+    traffic::send(&server, &settings).unwrap();
+    assert_eq!(server.kinds(), ["spam-unrated", "spam-unrated"]);
+    let notes = server.state.borrow().keys().filter(|key| key.starts_with("came/") || key.starts_with("sent/")).count();
+    assert_eq!(notes, 2, "AS-06: a message is counted, whatever is in it");
 }
 
 #[test]

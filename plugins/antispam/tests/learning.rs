@@ -11,7 +11,7 @@ use antispam::{incoming, words};
 use proptest::prelude::*;
 use world::{Server, message, settings};
 
-const FEW: &str = r#","minimum-lessons":5"#;
+const FEW: &str = r#","minimum-lessons":5,"lessons-per-day":10000"#;
 
 fn spam(n: usize) -> String {
     let offers = ["cheap pills", "free casino bonus", "lottery winner", "replica watches", "instant loan approved"];
@@ -125,6 +125,54 @@ fn as_02_nothing_is_learned_of_certified_mail() {
     let plain = Server::default();
     refile(&plain, &spam(1), "inbox", "junk");
     assert_eq!(wrapped, plain.state.borrow().keys().cloned().collect::<Vec<_>>());
+}
+
+/// Who forges an anomaly envelope chooses what is inside: all of it is rated.
+#[test]
+fn as_02_an_envelope_that_no_provider_signed_hides_nothing() {
+    let server = taught(40);
+    let forged = format!("X-Trasporto: errore\r\n{}", spam(101));
+    *server.inner.borrow_mut() = Some(ham(101));
+    assert!(percent(&server, &forged).unwrap() > 75.0);
+    server.signer.set(Signer::Provider);
+    assert!(percent(&server, &forged).unwrap() < 25.0, "of one that is real, what is inside");
+}
+
+#[test]
+fn one_mailbox_teaches_so_many_messages_a_day_and_no_more() {
+    let server = Server::default();
+    let few = settings(r#","minimum-lessons":5,"lessons-per-day":7"#);
+    let refile = |mailbox: &str, n: usize| {
+        server.refiles(&spam(n), "inbox", "junk");
+        server.facts.borrow_mut().recipients = vec![mailbox.to_owned()];
+        learning::refiled(&server, &few).unwrap();
+    };
+    let learned = || {
+        server.wakes(&few);
+        learning::totals(&server).unwrap().spam
+    };
+    for n in 0..20 {
+        refile("mallory@alfa.example", n);
+        refile("Mallory@alfa.example", n); // known, and so not counted
+    }
+    assert_eq!(learned(), 7);
+    for n in 20..23 {
+        refile("ada@alfa.example", n);
+    }
+    assert_eq!(learned(), 10, "others teach as before");
+    server.now.set(server.now.get() + 24 * world::HOUR);
+    refile("mallory@alfa.example", 30);
+    assert_eq!(learned(), 11, "and the next day is another");
+    // A message that goes to and fro is a lesson each time.
+    let server = Server::default();
+    for n in 0..20 {
+        let (from, to) = if n % 2 == 0 { ("inbox", "junk") } else { ("junk", "inbox") };
+        server.refiles(&spam(1), from, to);
+        learning::refiled(&server, &few).unwrap();
+        server.wakes(&few);
+    }
+    let totals = learning::totals(&server).unwrap();
+    assert_eq!(totals.spam + totals.ham, 7);
 }
 
 #[test]

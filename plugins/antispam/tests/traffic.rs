@@ -85,20 +85,37 @@ fn as_06_unknown_recipients_and_bounces_count() {
     let more = r#","outgoing":{"standard":{"shares-from":10}}"#;
     burst(&server, more, 5, &["x@other.example", "no@alfa.example"]);
     assert_eq!(told(&server).len(), 2, "half of the recipients do not exist");
-    assert!(server.submitted.borrow()[0].3.contains("50% recipients that cannot be reached, 5 of 10"));
+    assert!(server.submitted.borrow()[0].3.contains("50% recipients that do not exist or were refused, 5 of 10"));
 
     let server = Server::default();
     burst(&server, more, 10, &["x@other.example"]);
     assert!(told(&server).is_empty());
     server.properties.borrow_mut().insert("outcome.host".into(), "mx.other.example".into());
-    for (n, status) in ["failed", "failed", "expired", "failed", "delivered"].into_iter().enumerate() {
+    for (n, status) in ["failed", "failed", "failed", "failed", "delivered"].into_iter().enumerate() {
         let mut facts = server.facts.borrow().clone();
         (facts.id, facts.status, facts.sender) = (format!("q{n}"), status.into(), ADA.into());
         *server.facts.borrow_mut() = facts;
         traffic::ended(&server, &settings(more)).unwrap();
     }
     server.wakes(&settings(more));
-    assert!(server.submitted.borrow()[0].3.contains("40% recipients that cannot be reached, 4 of 10"));
+    assert!(server.submitted.borrow()[0].3.contains("40% recipients that do not exist or were refused, 4 of 10"));
+}
+
+/// Our own network may have been away for days: that closes nobody's mailbox.
+#[test]
+fn as_06_what_could_not_be_delivered_in_time_is_held_against_nobody() {
+    let server = Server::default();
+    let more = r#","outgoing":{"standard":{"shares-from":10},"on-anomaly":"suspend"}"#;
+    burst(&server, more, 10, &["x@other.example"]);
+    server.properties.borrow_mut().insert("outcome.host".into(), "mx.other.example".into());
+    for n in 0..10 {
+        let mut facts = server.facts.borrow().clone();
+        (facts.id, facts.status, facts.sender) = (format!("q{n}"), "expired".into(), ADA.into());
+        *server.facts.borrow_mut() = facts;
+        traffic::ended(&server, &settings(more)).unwrap();
+    }
+    server.wakes(&settings(more));
+    assert!(server.suspended.borrow().is_empty() && told(&server).is_empty());
 }
 
 #[test]
@@ -126,7 +143,7 @@ fn as_06_application_mailboxes_have_limits_of_their_own() {
 fn as_05_unusual_incoming_traffic_is_told_to_postmaster_and_provider() {
     let server = Server::default();
     let settings = settings(
-        r#","incoming":{"limits":{"messages-per-hour":10},"contacts":{"other.example":"abuse@other.example"}}"#,
+        r#","incoming":{"limits":{"messages-per-hour":10},"contacts":{"Other.Example":"abuse@other.example"}}"#,
     );
     for n in 0..11 {
         server.comes(&format!("t{n}"), &message("Ciao", "Come stai?"));
@@ -158,4 +175,27 @@ fn as_06_a_mailbox_that_left_meanwhile_stops_nothing() {
     burst(&server, SUSPEND, 11, &["x@other.example"]);
     assert_eq!(server.warnings.borrow().len(), 1);
     assert_eq!(told(&server).len(), 2);
+    let (_, _, _, content) = server.submitted.borrow()[0].clone();
+    assert!(!content.contains("sospeso") && !content.contains("suspended"), "nobody is told of what did not happen");
+    assert_eq!(server.events.borrow()[0].details[2], ("done", "told".to_owned()));
+    burst(&server, SUSPEND, 11, &["x@other.example"]);
+    assert_eq!(told(&server).len(), 2, "once in a period, as where nobody is suspended");
+}
+
+#[test]
+fn as_06_what_a_clock_that_was_ahead_counted_is_held_against_nobody() {
+    let server = Server::default();
+    let now = server.now.get();
+    server.now.set(now + 7 * 24 * HOUR);
+    burst(&server, SUSPEND, 10, &["x@other.example"]);
+    server.now.set(now);
+    burst(&server, SUSPEND, 10, &["x@other.example"]);
+    assert!(server.suspended.borrow().is_empty(), "ten in an hour are usual");
+    // And an alert of that time does not keep others back until it comes.
+    let server = Server::default();
+    server.now.set(now + 70 * 24 * HOUR);
+    burst(&server, LOW, 11, &["x@other.example"]);
+    server.now.set(now);
+    burst(&server, LOW, 11, &["x@other.example"]);
+    assert_eq!(told(&server).len(), 4);
 }

@@ -173,6 +173,22 @@ impl Host for Server<'_> {
         }
     }
 
+    fn header_section(&self) -> Result<Vec<u8>, Error> {
+        let message = self.message.as_ref().ok_or_else(nothing_in_hand)?;
+        self.read(message, 0, message.header_size())
+    }
+
+    fn replace_header_section(&self, section: &[u8]) -> Result<(), Error> {
+        let (InHand::Delivery(delivery), Some(message)) = (&self.in_hand, &self.message) else {
+            return Err(nothing_in_hand());
+        };
+        let content = wit::content::Content::new();
+        content.append(section).map_err(error)?;
+        let body = message.header_size();
+        content.append_range(message, body, message.size().saturating_sub(body)).map_err(error)?;
+        delivery.replace_content(&content).map_err(error)
+    }
+
     fn prepend_header(&self, name: &str, value: &str) -> Result<(), Error> {
         match &self.in_hand {
             InHand::Transaction(transaction) => transaction.prepend_header(name, value.as_bytes()).map_err(error),

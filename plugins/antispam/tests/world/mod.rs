@@ -21,6 +21,7 @@ pub struct Server {
     pub message: RefCell<String>,
     pub inner: RefCell<Option<String>>,
     pub signer: Cell<Signer>,
+    pub unreadable: Cell<bool>,
     pub report: RefCell<Result<Report, Error>>,
     pub scanned: RefCell<Vec<Vec<(String, String)>>>,
     pub annotations: RefCell<BTreeMap<String, String>>,
@@ -49,6 +50,7 @@ impl Default for Server {
             message: RefCell::default(),
             inner: RefCell::default(),
             signer: Cell::new(Signer::Nobody),
+            unreadable: Cell::new(false),
             report: RefCell::new(Err(Error::Unavailable("scanner 'rspamd' cannot be reached".into()))),
             scanned: RefCell::default(),
             annotations: RefCell::default(),
@@ -199,6 +201,9 @@ impl Host for Server {
     }
 
     fn signer(&self) -> Result<Signer, Error> {
+        if self.unreadable.get() {
+            return Err(Error::Other("the signature is larger than anybody looks at".into()));
+        }
         Ok(self.signer.get())
     }
 
@@ -210,6 +215,19 @@ impl Host for Server {
     fn annotate(&self, name: &str, value: &str) -> Result<(), Error> {
         assert!(!value.is_empty() && value.len() <= 512 && !value.chars().any(char::is_control));
         self.annotations.borrow_mut().insert(name.into(), value.into());
+        Ok(())
+    }
+
+    fn header_section(&self) -> Result<Vec<u8>, Error> {
+        let message = self.message.borrow();
+        let end = message.find("\r\n\r\n").map_or(message.len(), |at| at + 4);
+        Ok(message.as_bytes()[..end].to_vec())
+    }
+
+    fn replace_header_section(&self, section: &[u8]) -> Result<(), Error> {
+        let old = self.header_section()?.len();
+        let changed = format!("{}{}", String::from_utf8_lossy(section), &self.message.borrow()[old..]);
+        *self.message.borrow_mut() = changed;
         Ok(())
     }
 
@@ -256,6 +274,11 @@ impl Host for Server {
     }
 
     fn record(&self, event: &Event) -> Result<(), Error> {
+        let texts = [&event.message_id, &event.sender, &event.subject].into_iter().chain(&event.recipients);
+        let octets: usize = texts.map(String::len).chain(event.details.iter().map(|(_, value)| value.len())).sum();
+        if octets > 64 * 1024 {
+            return Err(Error::Other("an event has at most 65536 octets".into()));
+        }
         self.events.borrow_mut().push(event.clone());
         Ok(())
     }
