@@ -31,7 +31,8 @@ pub fn build(
     let header = |name: &str| message.header_text(name).unwrap_or_default();
     let mut top = fields(host, settings, to, &mime::subject("I: ", &header("Subject")), &id)?;
     top.push_str(&format!(
-        "{}: {token}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary=\"{boundary}\"\r\n\r\n--{boundary}\r\n",
+        "{}: {token}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary=\"{boundary}\"\r\n\
+         Content-Transfer-Encoding: 8bit\r\n\r\n--{boundary}\r\n",
         loops::FIELD
     ));
     let mut text = NO_LEGAL_VALUE.replace("{mailbox}", mailbox);
@@ -50,7 +51,8 @@ pub fn build(
     }
     let mut before = top.into_bytes();
     before.extend_from_slice(&mime::text_part(&text));
-    // Never encoded (RFC 2046 §5.2.1), so that the bytes inside are the message's; 8bit covers 7bit too.
+    // Never encoded (RFC 2046 §5.2.1), so that the bytes inside are the message's; 8bit covers 7bit too, and what has such
+    // a part in it must say so itself (RFC 2045 §6.4).
     before.extend_from_slice(
         format!(
             "\r\n--{boundary}\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\

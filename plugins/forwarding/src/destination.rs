@@ -24,7 +24,8 @@ pub fn split(address: &str) -> Option<(&str, &str)> {
     (sound && domain.contains('.') && domain.split('.').all(label)).then_some((local, domain))
 }
 
-/// The addresses that a mailbox has copies sent to, each once and in lower case; those to which none may go are left out
+/// The addresses that a mailbox has copies sent to, each once, the domain in lower case (the local part is for the other
+/// side to read: RFC 5321 §2.4); those to which none may go are left out
 /// with the reason. None if forwarding is not allowed (ADM-10) or nothing is chosen.
 pub fn of(host: &impl Host, settings: &Settings, mailbox: &str) -> Result<Vec<Result<String, String>>, Error> {
     if host.setting(mailbox, "forwarding")?.as_deref() != Some("allowed") {
@@ -33,8 +34,11 @@ pub fn of(host: &impl Host, settings: &Settings, mailbox: &str) -> Result<Vec<Re
     let chosen = host.setting(mailbox, "forward-to")?.unwrap_or_default();
     let mut found: Vec<Result<String, String>> = Vec::new();
     for text in chosen.split(',').map(str::trim).filter(|text| !text.is_empty()) {
-        let address = text.to_ascii_lowercase();
-        if found.iter().flatten().any(|other| *other == address) {
+        let address = match split(text) {
+            Some((local, domain)) => format!("{local}@{}", domain.to_ascii_lowercase()),
+            None => text.to_owned(),
+        };
+        if found.iter().flatten().any(|other| other.eq_ignore_ascii_case(&address)) {
             continue;
         }
         found.push(match problem(host, settings, mailbox, &address)? {

@@ -1,6 +1,6 @@
 //! The text of a message, to be read in the copy without opening the message inside.
 
-use crate::host::{Message, Part};
+use crate::host::{Message, Part, is_of_inner_message};
 use crate::mime::boundary;
 
 /// Octets of a text part that is looked at; a longer one is not shown.
@@ -8,13 +8,17 @@ const PART_MAX: u64 = 256 * 1024;
 /// Octets of the text that are shown.
 const SHOWN_MAX: usize = 16 * 1024;
 
-/// The text that a person wrote: of certified mail the original's, which is a message inside; else the first. None where
-/// there is none that can be shown; the message itself is always there.
+/// Says that a message is an envelope of the service, whatever of it is true: the one who reads sees the whole of it below.
+const TRANSPORT: &str = "X-Trasporto";
+
+/// The text that a person wrote: of an envelope that of the original, which is a message inside; else the first. None
+/// where there is none that can be shown; the message itself is always there.
 pub fn of(message: &impl Message) -> Option<String> {
     let parts = message.parts().ok()?;
-    let inside = |index: usize| ancestors(&parts, index).any(|part| part.media_type == "message/rfc822");
+    let envelope = message.header_text(TRANSPORT).is_some();
     let texts: Vec<usize> = (0..parts.len()).filter(|index| is_text(&parts[*index])).collect();
-    let chosen = *texts.iter().find(|index| inside(**index)).or_else(|| texts.first())?;
+    let original = texts.iter().find(|index| envelope && is_of_inner_message(&parts, **index));
+    let chosen = *original.or_else(|| texts.first())?;
     let decoded = message.decoded(chosen as u32).ok()?;
     let charset = message.parameter(chosen as u32, "charset").unwrap_or_default().to_ascii_lowercase();
     let text = match charset.as_str() {
@@ -38,15 +42,4 @@ pub fn of(message: &impl Message) -> Option<String> {
 
 fn is_text(part: &Part) -> bool {
     part.media_type == "text/plain" && !part.named && part.body_length > 0 && part.body_length <= PART_MAX
-}
-
-fn ancestors(parts: &[Part], index: usize) -> impl Iterator<Item = &Part> {
-    let mut at = parts[index].parent;
-    // Parents stand before their children, so this ends.
-    std::iter::from_fn(move || {
-        let index = at? as usize;
-        let part = parts.get(index)?;
-        at = part.parent.filter(|parent| (*parent as usize) < index);
-        Some(part)
-    })
 }

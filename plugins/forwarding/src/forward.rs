@@ -4,6 +4,7 @@ use crate::copy;
 use crate::destination;
 use crate::host::{Error, Event, Host, Letter, Message};
 use crate::loops;
+use crate::mime;
 use crate::notice;
 use crate::record::Record;
 use crate::return_address::{self, Reading};
@@ -32,7 +33,8 @@ pub fn run(host: &impl Host, message: &impl Message, settings: &Settings, filed:
         return Ok(());
     }
     let trail = loops::trail(host, message, mailbox, settings.report_days)?;
-    let came_back = return_address::read(host, settings, &filed.reverse_path)? != Reading::Other;
+    // One that was made up, or whose time is over, says nothing: whoever sends chooses his reverse-path.
+    let came_back = matches!(return_address::read(host, settings, &filed.reverse_path)?, Reading::Ours(_));
     if trail.here_before || came_back || trail.hops >= settings.hops {
         let why =
             if trail.here_before || came_back { "it is a copy that came back" } else { "it was forwarded too often" };
@@ -100,10 +102,10 @@ fn append(
     let header = |name: &str| message.header_text(name).unwrap_or_default();
     host.append(&Event {
         kind,
-        message_id: header("Message-ID").trim().trim_matches(['<', '>']).to_owned(),
+        message_id: mime::for_log(header("Message-ID").trim().trim_matches(['<', '>'])),
         sender: filed.reverse_path.clone(),
         recipients,
-        subject: header("Subject"),
+        subject: mime::for_log(&header("Subject")),
         related,
         details,
     })

@@ -48,7 +48,12 @@ fn failure(error: Error) -> Failure {
 
 impl stage::lifecycle::Guest for Forwarding {
     fn configure() -> Result<(), String> {
-        Settings::parse(&wit::settings::get()).map(drop)
+        let domain = Settings::parse(&wit::settings::get())?.domain;
+        // Copies from a certified domain would be mail of the service, and its provider's points would have them.
+        match wit::directory::is_certified(&domain).unwrap_or(false) {
+            true => Err(format!("domain: '{domain}' is a domain of certified mail; name an ordinary one")),
+            false => Ok(()),
+        }
     }
 }
 

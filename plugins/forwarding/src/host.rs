@@ -26,6 +26,19 @@ pub struct Part {
     pub body_length: u64,
 }
 
+/// Whether a part belongs to a message that is inside the message.
+pub fn is_of_inner_message(parts: &[Part], index: usize) -> bool {
+    let mut at = parts.get(index).and_then(|part| part.parent);
+    while let Some(part) = at.and_then(|at| parts.get(at as usize)) {
+        if part.media_type == "message/rfc822" {
+            return true;
+        }
+        // Parents stand before their children, so this ends.
+        at = part.parent.filter(|parent| Some(*parent) < at);
+    }
+    false
+}
+
 /// The message in hand.
 pub trait Message {
     /// Octets.

@@ -10,6 +10,8 @@ use crate::host::{Error, Host};
 const WORD: usize = 42;
 /// Octets of one line of base64: 76 characters (RFC 2045 §6.8).
 const LINE: usize = 57;
+/// Octets of one text of an event: the log takes 64 KiB for all of them.
+const LOG_MAX: usize = 1024;
 /// Longest subject that is taken over, octets.
 const SUBJECT_MAX: usize = 400;
 
@@ -49,6 +51,12 @@ pub fn display_name(text: &str) -> String {
 pub fn subject(before: &str, other: &str) -> String {
     let other = other.trim();
     words(&format!("{before}{}", &other[..boundary(other, SUBJECT_MAX)]))
+}
+
+/// The begin of a stranger's subject or id for the message log. A header may have fields of many lines; an event that is
+/// larger than the log takes would end the step, and with it the forward.
+pub fn for_log(text: &str) -> String {
+    text[..boundary(text, LOG_MAX)].to_owned()
 }
 
 /// The largest boundary of characters within so many octets; at least one character.

@@ -1,8 +1,8 @@
 //! The `reception` stage: what comes to this plugin's addresses. Reports about copies are counted and end here; nothing is
 //! ever passed on, least of all to whoever sent the message that was copied.
 
-use crate::host::{Error, Event, Host, Message};
-use crate::mime::ascii_line;
+use crate::host::{Error, Event, Host, Message, is_of_inner_message};
+use crate::mime::{ascii_line, for_log};
 use crate::notice;
 use crate::record::Record;
 use crate::return_address::{self, Reading};
@@ -38,8 +38,8 @@ pub enum Verdict {
 pub enum Said {
     /// It did not arrive, for this reason.
     Failed(String),
-    /// It did not arrive because of itself, not of the address (too large).
-    TooLarge(String),
+    /// It did not arrive because of itself, not of the address: too large, or its content, or a rule of the other side's.
+    NotTaken(String),
     /// Anything else: it is late, it arrived, nobody is there today.
     Nothing,
 }
@@ -75,9 +75,9 @@ pub fn run(host: &impl Host, message: &impl Message, settings: &Settings, arrive
     };
     match said(message) {
         Said::Nothing => Ok(Verdict::Discard(format!("a message about a copy for {}, which is no failure", record.to))),
-        Said::TooLarge(words) => {
+        Said::NotTaken(words) => {
             append(host, message, &record, "forward-failed", &words, Vec::new())?;
-            Ok(Verdict::Discard(format!("a copy was too large for {}", record.to)))
+            Ok(Verdict::Discard(format!("a copy that {} did not take for what it is", record.to)))
         }
         Said::Failed(words) => {
             let suspended = record.fail(settings, host.now(), &words);
@@ -97,8 +97,11 @@ pub fn run(host: &impl Host, message: &impl Message, settings: &Settings, arrive
 /// answer is no failure.
 pub fn said(message: &impl Message) -> Said {
     let parts = message.parts().unwrap_or_default();
-    let status = parts.iter().position(|part| {
-        matches!(part.media_type.as_str(), "message/delivery-status" | "message/global-delivery-status")
+    // One inside a message that is inside speaks of something else: the copy may be of a report itself.
+    let status = (0..parts.len()).find(|index| {
+        let kind = parts[*index].media_type.as_str();
+        matches!(kind, "message/delivery-status" | "message/global-delivery-status")
+            && !is_of_inner_message(&parts, *index)
     });
     let Some(status) = status else {
         return match message.header_text("X-Failed-Recipients") {
@@ -120,13 +123,19 @@ pub fn said(message: &impl Message) -> Said {
         let code: String = code.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
         let diagnostic = field("Diagnostic-Code").unwrap_or_default();
         let words = ascii_line(format!("{code} {diagnostic}").trim(), WORDS_MAX);
-        // RFC 3463 §3.3 and §3.4: the mailbox, or its system, takes no messages of this size.
-        found = match code.as_str() {
-            "5.2.3" | "5.3.4" => Said::TooLarge(words),
-            _ => return Said::Failed(words),
-        };
+        if !is_of_the_message(&code) {
+            return Said::Failed(words);
+        }
+        found = Said::NotTaken(words);
     }
     found
+}
+
+/// Whether a code speaks of the message and not of the address. RFC 3463 §3.3 and §3.4: the mailbox, or its system, takes
+/// no messages of this size; §3.7 and §3.8: what is in it cannot be passed on, or a rule forbids it. Who sends something
+/// that a filter refuses, some times, must not end the forward of all that others send.
+fn is_of_the_message(code: &str) -> bool {
+    matches!(code, "5.2.3" | "5.3.4") || code.starts_with("5.6.") || code.starts_with("5.7.")
 }
 
 /// The value of a field of a group, unfolded.
@@ -153,10 +162,10 @@ fn append(
     let header = |name: &str| message.header_text(name).unwrap_or_default();
     host.append(&Event {
         kind,
-        message_id: header("Message-ID").trim().trim_matches(['<', '>']).to_owned(),
+        message_id: for_log(header("Message-ID").trim().trim_matches(['<', '>'])),
         sender: String::new(),
         recipients: vec![record.to.clone()],
-        subject: header("Subject"),
+        subject: for_log(&header("Subject")),
         related,
         details: vec![("mailbox", record.mailbox.clone()), ("reason", reason.to_owned())],
     })

@@ -1,8 +1,9 @@
 //! Where reports about a copy come back: an address that only this plugin can make and that says which forward it was.
 //!
 //! It has the form of SRS0, so that those who forward the copy again recognise it and may shorten it:
-//! `SRS0=TAG=TT=forward=HANDLE@DOMAIN`. TAG is a tag over the rest, TT the day modulo 1,024 in two letters (the base32 of
-//! SRS), HANDLE names the forward in the state. The sender of the message does not stand in it: reports never go there, and
+//! `SRS0=TAG=TT=forward=HANDLE@DOMAIN`. TT is the day modulo 1,024 in two letters (the base32 of SRS), HANDLE names the
+//! forward in the state, TAG is a tag over the whole day and HANDLE: when the letters come round, an address of the round
+//! before is none. The sender of the message does not stand in it: reports never go there, and
 //! the address stays short (RFC 5321 §4.5.3.1.1) whatever the sender's is.
 
 use crate::host::{Error, Host};
@@ -37,9 +38,9 @@ pub fn handle(host: &impl Host, mailbox: &str, to: &str) -> Result<String, Error
 
 /// The address for a copy of a forward that is sent now.
 pub fn make(host: &impl Host, settings: &Settings, handle: &str) -> Result<String, Error> {
-    let day = letters(host.now() / DAY_MS);
-    let tag = tag(host, "return", &[&day, handle])?;
-    Ok(format!("{PREFIX}{tag}={day}={HOST}={handle}@{}", settings.domain))
+    let day = host.now() / DAY_MS;
+    let tag = tag(host, "return", &[&day.to_string(), handle])?;
+    Ok(format!("{PREFIX}{tag}={}={HOST}={handle}@{}", letters(day), settings.domain))
 }
 
 /// Reads the recipient of a report, or a reverse-path.
@@ -51,16 +52,25 @@ pub fn read(host: &impl Host, settings: &Settings, address: &str) -> Result<Read
     }
     let fields: Vec<&str> = local[PREFIX.len()..].split('=').collect();
     let [given, day, word, handle] = fields.as_slice() else { return Ok(Reading::Refused) };
-    let (day, handle) = (day.to_ascii_uppercase(), handle.to_ascii_lowercase());
+    let handle = handle.to_ascii_lowercase();
     let sound = handle.len() == DIGITS && handle.bytes().all(|b| b.is_ascii_hexdigit());
-    if !sound || !word.eq_ignore_ascii_case(HOST) || !same(given, &tag(host, "return", &[&day, &handle])?) {
-        return Ok(Reading::Refused);
+    let Some(made) = made(day, host.now() / DAY_MS, settings.report_days.into()) else { return Ok(Reading::Refused) };
+    let ours =
+        sound && word.eq_ignore_ascii_case(HOST) && same(given, &tag(host, "return", &[&made.to_string(), &handle])?);
+    Ok(if ours { Reading::Ours(handle) } else { Reading::Refused })
+}
+
+/// The day that two letters name, if it is one of the last so many or, for a clock that was ahead when the copy went,
+/// tomorrow.
+fn made(letters: &str, today: u64, days: u64) -> Option<u64> {
+    let [high, low] = letters.as_bytes() else { return None };
+    let letters = position(*high)? * LETTERS.len() as u64 + position(*low)?;
+    let age = (today % ROUND + ROUND - letters) % ROUND;
+    match age {
+        age if age <= days => today.checked_sub(age),
+        age if age == ROUND - 1 => Some(today + 1),
+        _ => None,
     }
-    let made = day.bytes().fold(0, |sum, letter| sum * 32 + position(letter));
-    let age = (host.now() / DAY_MS + ROUND - made) % ROUND;
-    // A clock that was a day ahead when the copy went.
-    let in_time = age <= u64::from(settings.report_days) || age == ROUND - 1;
-    Ok(if in_time { Reading::Ours(handle) } else { Reading::Refused })
 }
 
 fn letters(day: u64) -> String {
@@ -68,7 +78,6 @@ fn letters(day: u64) -> String {
     [LETTERS[day / 32], LETTERS[day % 32]].iter().map(|letter| char::from(*letter)).collect()
 }
 
-/// Of what was tagged here: every letter is one of the alphabet.
-fn position(letter: u8) -> u64 {
-    LETTERS.iter().position(|known| *known == letter).unwrap_or_default() as u64
+fn position(letter: u8) -> Option<u64> {
+    LETTERS.iter().position(|known| known.eq_ignore_ascii_case(&letter)).map(|at| at as u64)
 }

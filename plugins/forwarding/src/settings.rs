@@ -112,3 +112,31 @@ impl Settings {
 fn within(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
     if (least..=most).contains(&value) { Ok(()) } else { Err(format!("{name}: wants {least} to {most}, not {value}")) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// The keys of `config:` in the manifest.
+    fn declared() -> Vec<&'static str> {
+        let config = include_str!("../plugin.yaml").split("\nconfig:\n").nth(1).unwrap();
+        let lines = config.lines().take_while(|line| line.starts_with("  "));
+        let mut keys: Vec<_> = lines.map(|line| line.trim().split(':').next().unwrap()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Those that are read: the parser names them where there is another.
+    fn read() -> Vec<String> {
+        let error = Settings::parse("{\"no such key\": 1}").unwrap_err();
+        let mut keys: Vec<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn keys_are_those_of_the_manifest() {
+        assert_eq!(declared(), read());
+    }
+}

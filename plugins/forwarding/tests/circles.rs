@@ -70,6 +70,19 @@ fn a_copy_that_comes_back_from_its_return_address_is_not_copied_again() {
 }
 
 #[test]
+fn a_return_address_that_somebody_made_up_stops_nothing() {
+    let server = Server::forwarding("bruno@mail.example");
+    let other = Server::forwarding("bruno@mail.example");
+    next(&other, MAILBOX, &Mail::of(ORIGINAL), "ada@pec.alfa.example", "").unwrap();
+    let old = other.sent.borrow()[0].reverse_path.clone();
+    for from in ["SRS0=x@fwd.beta.example", "SRS0=0123456789abcdef=AA=forward=0123456789abcdef@fwd.beta.example"] {
+        assert!(next(&server, MAILBOX, &Mail::of(ORIGINAL), from, "").is_some(), "{from}");
+    }
+    server.now.set(world::NOON + 22 * world::DAY);
+    assert!(next(&server, MAILBOX, &Mail::of(ORIGINAL), &old, "").is_some(), "one whose time is over");
+}
+
+#[test]
 fn two_providers_that_forward_to_each_other_end_after_one_round() {
     let (one, two) = (Server::forwarding("x@two.example"), Server::new(b"gamma"));
     two.choose("x@two.example", "allowed", "y@one.example");

@@ -11,7 +11,7 @@ use mail_parser::{MessageParser, MimeHeaders};
 use world::{DAY, DOMAIN, MAILBOX, Mail, NOON, Server, bytes, settings};
 
 const ENVELOPE: &str = "Received: from mx.alfa.example\nFrom: \"Per conto di: ada@pec.alfa.example\" <posta-certificata@alfa.example>\n\
-To: bruno@pec.beta.example\nSubject: =?utf-8?q?POSTA_CERTIFICATA=3A_perch=C3=A9_no?=\nMessage-ID: <envelope@alfa.example>\n\
+To: bruno@pec.beta.example\nSubject: =?utf-8?q?POSTA_CERTIFICATA=3A_perch=C3=A9_no?=\nMessage-ID: <envelope@alfa.example>\nX-Trasporto: posta-certificata\n\
 Date: Wed, 1 Jul 2026 12:00:00 +0200\nContent-Type: multipart/signed; boundary=s\n\n--s\nContent-Type: multipart/mixed; boundary=m\n\n\
 --m\nContent-Type: text/plain\n\nMessaggio di posta certificata\n--m\nContent-Type: message/rfc822; name=postacert.eml\n\n\
 From: ada@pec.alfa.example\nSubject: x\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n\
@@ -36,14 +36,14 @@ fn sent(to: &str) -> (Server, Vec<Letter>) {
 fn fwd_01_everything_received_goes_to_the_address_that_was_chosen() {
     let (server, sent) = sent("Bruno@Mail.example");
     let [copy] = sent.as_slice() else { panic!("{sent:?}") };
-    assert_eq!(copy.recipient, "bruno@mail.example");
+    assert_eq!(copy.recipient, "Bruno@mail.example", "RFC 5321 §2.4");
     assert!(copy.reverse_path.starts_with("SRS0=") && copy.reverse_path.ends_with("@fwd.beta.example"), "{copy:?}");
     assert!(copy.reverse_path.split('@').next().unwrap().len() <= 64, "RFC 5321 §4.5.3.1.1");
     assert_eq!(server.kinds(), ["forwarded"]);
     let event = server.events.borrow()[0].clone();
     assert_eq!(
         (event.message_id.as_str(), event.recipients[0].as_str()),
-        ("envelope@alfa.example", "bruno@mail.example")
+        ("envelope@alfa.example", "Bruno@mail.example")
     );
     // Receipts and ordinary mail are received traffic too; so is what has no sender.
     for (from, message) in
@@ -66,11 +66,25 @@ fn fwd_01_the_message_inside_is_the_one_received_byte_for_byte() {
     let inside = parsed.attachments().find(|part| part.attachment_name() == Some("messaggio.eml")).unwrap();
     assert_eq!(inside.message().unwrap().raw_message(), &message.0[..]);
     assert!(!copy.windows(2).any(|pair| pair[0] != b'\r' && pair[1] == b'\n'), "a bare LF");
+    let encodings: Vec<_> = parsed.parts.iter().filter_map(|part| part.content_transfer_encoding()).collect();
+    assert_eq!(encodings, ["8bit", "base64", "8bit"], "RFC 2045 §6.4: what has a part of 8 bits in it says so");
+}
+
+/// The log takes events of 64 KiB: what a stranger writes into a header must not keep a message from being forwarded.
+#[test]
+fn fwd_01_a_message_with_an_endless_subject_is_forwarded_too() {
+    let server = Server::forwarding("bruno@mail.example");
+    let long = "perché ".repeat(12).trim().to_owned();
+    let long = vec![long; 1000].join("\n ");
+    let message = Mail::of(&format!("Subject: {long}\nMessage-ID: <{}@a.example>\n\nx\n", "x".repeat(70_000)));
+    assert_eq!(copies(&server, &message, &settings("")).len(), 1);
+    let event = server.events.borrow()[0].clone();
+    assert!(event.subject.starts_with("perch") && event.subject.len() <= 1024 && event.message_id.len() <= 1024);
 }
 
 #[test]
 fn fwd_02_two_addresses_and_no_third() {
-    let (server, sent) = sent("a@one.example, b@two.example, a@one.example, c@three.example");
+    let (server, sent) = sent("a@one.example, b@two.example, A@One.example, c@three.example");
     let recipients: Vec<_> = sent.iter().map(|letter| letter.recipient.as_str()).collect();
     assert_eq!(recipients, ["a@one.example", "b@two.example"]);
     assert_ne!(sent[0].reverse_path, sent[1].reverse_path);
@@ -100,6 +114,21 @@ fn fwd_03_every_copy_says_that_it_has_no_legal_value() {
     for field in ["X-Trasporto", "X-Ricevuta", "X-Riferimento-Message-ID"] {
         assert!(parsed.header_raw(field).is_none());
     }
+}
+
+/// What is attached is not what was written.
+#[test]
+fn fwd_03_the_text_of_an_ordinary_message_is_its_own() {
+    let server = Server::forwarding("bruno@mail.example");
+    let message = Mail::of(
+        "From: a@b.example\nSubject: x\nContent-Type: multipart/mixed; boundary=m\n\n--m\nContent-Type: text/plain\n\n\
+         Guarda che cosa mi hanno scritto.\n--m\nContent-Type: message/rfc822\n\nFrom: c@d.example\nSubject: y\n\n\
+         Parole di un altro.\n--m--\n",
+    );
+    let sent = copies(&server, &message, &settings(""));
+    let copy = bytes(&sent[0], &message.0);
+    let text = MessageParser::new().parse(&copy).unwrap().body_text(0).unwrap().into_owned();
+    assert!(text.contains("Guarda che cosa") && !text.contains("Parole di un altro"), "{text}");
 }
 
 #[test]
@@ -160,7 +189,8 @@ fn a_message_of_any_kind_makes_a_sound_copy() {
                     "Auto-Submitted",
                     "X-Sigillo-Forward",
                     "MIME-Version",
-                    "Content-Type"
+                    "Content-Type",
+                    "Content-Transfer-Encoding"
                 ]
                 .contains(&name),
                 "{line}"

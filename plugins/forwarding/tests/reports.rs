@@ -31,6 +31,15 @@ fn dsn(action: &str, status: &str) -> Mail {
     ))
 }
 
+/// The receipt of somebody who read the copy of a message that was a report itself.
+fn about_a_copy_of_a_report() -> Mail {
+    let inside = String::from_utf8(dsn("failed", "5.1.1").0).unwrap();
+    Mail::of(&format!(
+        "Subject: Read\nContent-Type: multipart/report; report-type=disposition-notification; boundary=o\n\n--o\n\nread\n\
+         --o\nContent-Type: message/rfc822\n\n{inside}\n--o--\n"
+    ))
+}
+
 fn arrive(server: &Server, message: &Mail, from: &str, to: &str) -> Verdict {
     let arrived = Arrived { reverse_path: from.into(), recipients: vec![to.into()] };
     report::run(server, message, &settings(""), &arrived).unwrap()
@@ -63,6 +72,9 @@ fn what_is_no_failure_of_the_address_is_not_counted() {
         (dsn("relayed", "2.0.0"), ""),
         (dsn("failed", "5.3.4"), ""),
         (dsn("failed", "5.2.3"), ""),
+        // What a filter refuses: five such messages from anybody must not end the forward.
+        (dsn("failed", "5.7.1"), ""),
+        (dsn("failed", "5.6.0"), ""),
         (Mail::of("Subject: I am on holiday\nAuto-Submitted: auto-replied\n\nBack in August\n"), ""),
         (Mail::of("Subject: I am on holiday\nAuto-Submitted: auto-replied\n\nBack in August\n"), TO),
         (
@@ -72,6 +84,7 @@ fn what_is_no_failure_of_the_address_is_not_counted() {
             "",
         ),
         (Mail::of("\n"), ""),
+        (about_a_copy_of_a_report(), ""),
     ] {
         assert!(matches!(arrive(&server, &message, from, &address), Verdict::Discard(_)));
     }
@@ -213,6 +226,10 @@ fn an_address_counts_for_its_time_and_no_longer() {
     assert_eq!(read(NOON - DAY), ours, "a clock that was ahead");
     assert_eq!(read(NOON + 22 * DAY), Reading::Refused);
     assert_eq!(read(NOON + 500 * DAY), Reading::Refused);
+    for round in 1..4 {
+        assert_eq!(read(NOON + round * 1024 * DAY), Reading::Refused, "when the letters of the day come round");
+        assert_eq!(read(NOON + (round * 1024 + 7) * DAY), Reading::Refused);
+    }
     assert_eq!(
         arrive(&server, &dsn("failed", "5.1.1"), "", &address),
         Verdict::Reject("5.1.1", "No such address, or its time is over")
@@ -237,6 +254,18 @@ proptest! {
         prop_assert!(address.rsplit_once('@').unwrap().0.len() <= 64);
         server.now.set(NOON + days * DAY);
         prop_assert_eq!(return_address::read(&server, &settings(""), &address).unwrap(), Reading::Ours(handle));
+    }
+
+    /// An address is good from the day on which it was made to the last of its days, and on no other day for ever.
+    #[test]
+    fn an_address_has_one_time(days in 0u64..40_000, report_days in 1u64..=365) {
+        let server = Server::new(b"beta");
+        let settings = settings(&format!(", \"report-days\": {report_days}"));
+        let handle = return_address::handle(&server, MAILBOX, TO).unwrap();
+        let address = return_address::make(&server, &settings, &handle).unwrap();
+        server.now.set(NOON + days * DAY);
+        let expected = if days <= report_days { Reading::Ours(handle) } else { Reading::Refused };
+        prop_assert_eq!(return_address::read(&server, &settings, &address).unwrap(), expected);
     }
 
     /// One character changed, and it is refused, or no address of this kind.

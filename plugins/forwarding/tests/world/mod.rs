@@ -118,6 +118,11 @@ impl Host for Server {
         Ok(format!("q{}", self.sent.borrow().len()))
     }
     fn append(&self, event: &Event) -> Result<(), Error> {
+        let texts = [&event.message_id, &event.sender, &event.subject].into_iter().chain(&event.recipients);
+        let octets: usize = texts.map(String::len).chain(event.details.iter().map(|(_, value)| value.len())).sum();
+        if octets > 64 * 1024 {
+            return Err(Error::Other("an event has at most 65536 octets".into()));
+        }
         self.events.borrow_mut().push(event.clone());
         self.answer("append", ())
     }
