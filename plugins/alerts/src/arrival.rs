@@ -3,6 +3,7 @@
 use crate::book::{self, is_allowed, keep_tally};
 use crate::contact::Channel;
 use crate::host::{Arrived, Error, Host};
+use crate::mail;
 use crate::settings::Settings;
 
 /// What a message counts as.
@@ -26,16 +27,15 @@ pub fn kind(arrived: &Arrived) -> Kind {
     }
 }
 
-/// Whether it is an alert: from our own address and made by a machine (RFC 3834 §5). To tell of it would tell for ever.
-fn is_alert(arrived: &Arrived, settings: &Settings) -> bool {
-    let automatic = arrived.automatic.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
-    automatic && arrived.from.trim().eq_ignore_ascii_case(&settings.from)
+/// Whether it is an alert, wherever it was passed on: to tell of it would tell for ever.
+fn is_alert(host: &impl Host, arrived: &Arrived) -> Result<bool, Error> {
+    arrived.message_id.as_deref().map_or(Ok(false), |id| mail::is_ours(host, id))
 }
 
 /// Runs the step.
 pub fn run(host: &impl Host, settings: &Settings, arrived: &Arrived) -> Result<(), Error> {
     let mailbox = book::mailbox(&arrived.mailbox);
-    if is_alert(arrived, settings) || !is_allowed(host, &mailbox)? {
+    if !is_allowed(host, &mailbox)? || is_alert(host, arrived)? {
         return Ok(());
     }
     let kept = book::read(host, &mailbox)?;

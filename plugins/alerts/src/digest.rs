@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::{self, Book, Tally, is_allowed, keep_tally};
 use crate::contact::Channel;
-use crate::host::{Error, Host};
+use crate::host::{Error, Host, short_tag};
 use crate::mail;
 use crate::settings::Settings;
 use crate::text::{self, Language};
@@ -55,8 +55,14 @@ fn by_mail(
     let since = mail::local(host, tally.since);
     let (subject, body) = text::digest(language, &settings.provider, mailbox, tally, &since);
     for (index, contact) in kept.told(Channel::Email).enumerate() {
+        if is_certified(host, &contact.to)? {
+            host.warn(&format!(
+                "mailbox {mailbox}: an address whose domain is one of certified mail by now is not told"
+            ));
+            continue;
+        }
         // One message for each: none of them reads the others' addresses.
-        let message = mail::message(host, settings, &contact.to, &subject, &body);
+        let message = mail::message(host, settings, &contact.to, &subject, &body)?;
         host.submit(&format!("digest.{index}"), &contact.to, &message)?;
     }
     Ok(())
@@ -76,6 +82,10 @@ fn by_sms(
     };
     let words = text::digest_sms(language, &settings.provider, mailbox, tally);
     for contact in kept.told(Channel::Sms) {
+        if !settings.prefixes.iter().any(|prefix| contact.to.starts_with(prefix.as_str())) {
+            host.warn(&format!("mailbox {mailbox}: a number with none of the 'prefixes' of today is not told"));
+            continue;
+        }
         // The number of the digest and no instant: a clock that is set makes no second one.
         let key = format!("digest.{}.{}", name(host, mailbox, &contact.to)?, tally.digests);
         ask(host, settings, target, &key, mailbox, &contact.to, &words)?;
@@ -101,6 +111,10 @@ pub fn ask(
 
 /// A name for a contact of a mailbox that tells nobody which: it leaves this server.
 pub fn name(host: &impl Host, mailbox: &str, to: &str) -> Result<String, Error> {
-    let tag = host.tag(format!("name\0{mailbox}\0{to}").as_bytes())?;
-    Ok(tag.iter().take(12).map(|octet| format!("{octet:02x}")).collect())
+    short_tag(host, &format!("name\0{mailbox}\0{to}"))
+}
+
+/// Whether an address is one of certified mail: such a mailbox would take an alert for an anomaly.
+pub fn is_certified(host: &impl Host, address: &str) -> Result<bool, Error> {
+    host.is_certified(address.rsplit_once('@').map_or("", |(_, domain)| domain))
 }

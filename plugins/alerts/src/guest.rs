@@ -50,6 +50,10 @@ fn failure(error: Error) -> Failure {
 impl stage::lifecycle::Guest for Alerts {
     fn configure() -> Result<(), String> {
         let settings = Settings::parse(&wit::settings::get())?;
+        let domain = settings.from.rsplit_once('@').map_or("", |(_, domain)| domain);
+        if wit::directory::is_certified(domain).unwrap_or(false) {
+            return Err(format!("from: '{domain}' is a domain of certified mail; name an address of an ordinary one"));
+        }
         match settings.sms_target {
             Some(target) if !wit::outbox::known(&target) => {
                 Err(format!("sms-target: '{target}' is not among those that the grant 'outbox' names"))
@@ -63,13 +67,11 @@ impl stage::stored::Guest for Alerts {
     fn run(delivery: &wit::passage::Delivery) -> Result<Verdict, Failure> {
         let message = delivery.message();
         let text = |name| message.header_text(name, 0);
-        let from = message.addresses("From").ok().and_then(|all| all.into_iter().next());
         let arrived = Arrived {
             mailbox: delivery.recipient(),
             receipt: text("X-Ricevuta"),
             transport: text("X-Trasporto"),
-            automatic: text("Auto-Submitted"),
-            from: from.map(|address| address.mailbox).unwrap_or_default(),
+            message_id: text("Message-ID"),
         };
         arrival::run(&Server, &settings()?, &arrived).map_err(failure)?;
         Ok(Verdict::Continue)

@@ -16,14 +16,18 @@ pub enum Error {
 pub struct Arrived {
     /// The mailbox.
     pub mailbox: String,
-    /// The first `X-Ricevuta`, `X-Trasporto` and `Auto-Submitted`.
+    /// The first `X-Ricevuta`, `X-Trasporto` and `Message-ID`.
     pub receipt: Option<String>,
     /// See `receipt`.
     pub transport: Option<String>,
     /// See `receipt`.
-    pub automatic: Option<String>,
-    /// The bare address of the first `From`.
-    pub from: String,
+    pub message_id: Option<String>,
+}
+
+/// A tag of 96 bits as hexadecimal digits, for a place outside of this server.
+pub fn short_tag(host: &impl Host, data: &str) -> Result<String, Error> {
+    let tag = host.tag(data.as_bytes())?;
+    Ok(tag.iter().take(12).map(|octet| format!("{octet:02x}")).collect())
 }
 
 /// The server during one step.

@@ -32,12 +32,10 @@ impl Request {
     }
 
     /// The address or the number that it is about.
-    fn contact(&self, settings: &Settings) -> Result<(Channel, String), Error> {
+    fn contact(&self, prefixes: &[String]) -> Result<(Channel, String), Error> {
         match (self.argument("address"), self.argument("number")) {
             (Some(text), None) => Ok((Channel::Email, contact::address(text).map_err(Error::Refused)?)),
-            (None, Some(text)) => {
-                Ok((Channel::Sms, contact::number(text, &settings.prefixes).map_err(Error::Refused)?))
-            }
+            (None, Some(text)) => Ok((Channel::Sms, contact::number(text, prefixes).map_err(Error::Refused)?)),
             _ => Err(refused("say either address=… or number=…")),
         }
     }
@@ -88,7 +86,7 @@ impl<H: Host> Asked<'_, H> {
 
     fn add(&self, kept: &mut Book) -> Result<Value, Error> {
         self.must_be_allowed()?;
-        let (channel, to) = self.request.contact(self.settings)?;
+        let (channel, to) = self.request.contact(&self.settings.prefixes)?;
         self.may_be_told(channel, &to)?;
         let known = kept.contacts.iter().position(|contact| contact.channel == channel && same(&contact.to, &to));
         if known.is_some_and(|index| kept.contacts[index].confirmed) {
@@ -107,7 +105,8 @@ impl<H: Host> Asked<'_, H> {
         self.send_code(channel, &to, &nonce)?;
         let pending = Some(Pending { nonce, until, wrong: 0 });
         match known {
-            Some(index) => kept.contacts[index].pending = pending,
+            // In the spelling to which this code goes.
+            Some(index) => (kept.contacts[index].to, kept.contacts[index].pending) = (to.clone(), pending),
             None => kept.contacts.push(Contact { channel, to: to.clone(), confirmed: false, pending, last: None }),
         }
         Ok(json!({
@@ -124,8 +123,7 @@ impl<H: Host> Asked<'_, H> {
     fn may_be_told(&self, channel: Channel, to: &str) -> Result<(), Error> {
         match channel {
             Channel::Email => {
-                let domain = to.rsplit_once('@').map_or("", |(_, domain)| domain);
-                if same(to, self.mailbox) || self.host.is_certified(domain)? {
+                if same(to, self.mailbox) || digest::is_certified(self.host, to)? {
                     return Err(refused(format!("{to} is an address of certified mail: name an ordinary one")));
                 }
                 if same(to, &self.settings.from) {
@@ -173,7 +171,7 @@ impl<H: Host> Asked<'_, H> {
             }
             _ => {
                 let (subject, body) = text::code(language, provider, self.mailbox, &code, hours);
-                self.host.submit("code", to, &mail::message(self.host, self.settings, to, &subject, &body))
+                self.host.submit("code", to, &mail::message(self.host, self.settings, to, &subject, &body)?)
             }
         }
     }
@@ -188,7 +186,7 @@ impl<H: Host> Asked<'_, H> {
 
     fn confirm(&self, kept: &mut Book) -> Result<Value, Error> {
         self.must_be_allowed()?;
-        let (channel, to) = self.request.contact(self.settings)?;
+        let (channel, to) = self.request.contact(&self.settings.prefixes)?;
         let nothing = || refused(format!("no code is under way for {to}: ask for one with add"));
         let first = kept.told(channel).next().is_none();
         let index = kept.contacts.iter().position(|contact| contact.channel == channel && same(&contact.to, &to));
@@ -228,7 +226,8 @@ impl<H: Host> Asked<'_, H> {
     }
 
     fn remove(&self, kept: &mut Book) -> Result<Value, Error> {
-        let (channel, to) = self.request.contact(self.settings)?;
+        // Also a number that could not be added any more.
+        let (channel, to) = self.request.contact(&["+".to_owned()])?;
         let before = kept.contacts.len();
         kept.contacts.retain(|contact| !(contact.channel == channel && same(&contact.to, &to)));
         if kept.contacts.len() == before {

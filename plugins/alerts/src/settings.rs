@@ -119,8 +119,18 @@ impl Settings {
         if !(1..=HOUR_SECONDS).contains(&settings.hour) {
             return Err(format!("hour: 1 to {HOUR_SECONDS} seconds"));
         }
-        if !(1..=72).contains(&settings.code_hours) || !(1..=10).contains(&settings.code_tries) {
-            return Err("code-hours: 1 to 72; code-tries: 1 to 10".into());
+        for (name, value, most) in [
+            ("code-hours", settings.code_hours, 72),
+            ("code-tries", settings.code_tries, 10),
+            ("codes-per-mailbox", settings.codes_per_mailbox, 100),
+            ("codes-per-contact", settings.codes_per_contact, 20),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(format!("{name}: use 1 to {most}, not {value}"));
+            }
+        }
+        if settings.sms_content.is_some() && settings.sms_target.is_none() {
+            return Err("sms-content: is sent to nobody without 'sms-target'".into());
         }
         let templates = settings.sms_parameters.values().chain(&settings.sms_content);
         let texts: String = templates.map(String::as_str).collect();
@@ -159,6 +169,7 @@ impl Settings {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -168,6 +179,43 @@ mod tests {
         assert_eq!((settings.addresses_max, settings.numbers_max), (3, 3));
         assert_eq!((settings.email_hours, settings.sms_hours), (24, 24));
         assert_eq!(settings.sms("+39333", "ciao {number}").0[0].1, "ciao {number}");
+    }
+
+    /// The keys of `config:` in the manifest.
+    fn declared() -> Vec<&'static str> {
+        let config = include_str!("../plugin.yaml").split("\nconfig:\n").nth(1).unwrap();
+        let lines = config.lines().take_while(|line| line.starts_with("  "));
+        let mut keys: Vec<_> = lines.map(|line| line.trim().split(':').next().unwrap()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Those that are read: the parser names them where there is another.
+    fn read() -> Vec<String> {
+        let error = Settings::parse("{\"no such key\": 1}").unwrap_err();
+        let mut keys: Vec<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_readme_and_keys_those_of_the_manifest() {
+        assert_eq!(declared(), read());
+        let settings = Settings::parse(r#"{"provider":"Alfa","from":"avvisi@alfa.example"}"#).unwrap();
+        let row = |name: &str| {
+            let begins = format!("| `{name}`");
+            include_str!("../README.md").lines().find(|line| line.starts_with(&begins)).unwrap()
+        };
+        for (name, first, second) in [
+            ("addresses-max", settings.addresses_max as u32, settings.numbers_max as u32),
+            ("email-hours", settings.email_hours, settings.sms_hours),
+            ("code-hours", settings.code_hours, settings.code_tries),
+            ("codes-per-mailbox", settings.codes_per_mailbox, settings.codes_per_contact),
+        ] {
+            assert!(row(name).contains(&format!("| {first}, {second} |")), "{}", row(name));
+        }
+        assert!(row("hour").contains(&format!("| {} |", settings.hour)));
+        assert!(row("prefixes").contains(&format!("`{:?}`", settings.prefixes)));
     }
 
     #[test]
@@ -180,6 +228,12 @@ mod tests {
             (r#","sms-target":"sms","sms-parameters":{"to":"{number}"}"#, "{text}"),
             (r#","addresses-max":21"#, "addresses-max"),
             (r#","colour":1"#, "colour"),
+            (r#","code-hours":0"#, "code-hours"),
+            (r#","code-tries":11"#, "code-tries"),
+            (r#","codes-per-mailbox":0"#, "codes-per-mailbox"),
+            (r#","codes-per-contact":21"#, "codes-per-contact"),
+            (r#","sms-content":"{text}""#, "sms-target"),
+            (r#","hour":0"#, "hour"),
         ] {
             let json = format!(r#"{{"provider":"Alfa","from":"avvisi@alfa.example"{more}}}"#);
             let error = Settings::parse(&json).unwrap_err();

@@ -85,19 +85,27 @@ fn alr_02_what_a_message_counts_as() {
 fn alr_02_no_alert_about_an_alert() {
     let server = server();
     server.tell("address", "ada@example.com");
-    let alert = alerts::host::Arrived {
-        automatic: Some("auto-generated".into()),
-        from: "Avvisi@alfa.example".into(),
-        ..server.arrived(None, None)
-    };
-    server.file(&alert, false);
-    assert!(server.disk.borrow().timers.is_empty());
-    // Somebody writes from that address by hand, or another machine writes: both arrived.
-    server.file(&alerts::host::Arrived { automatic: None, ..alert.clone() }, false);
-    server.file(&alerts::host::Arrived { from: "bot@example.com".into(), ..alert }, false);
+    server.certified();
     server.pass(24);
     server.wake_due(false);
-    assert!(server.mails()[0].text().contains("2 altri messaggi"));
+    let sent = String::from_utf8(server.mails()[0].message.clone()).unwrap();
+    let id = sent.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap().to_owned();
+    // The address passes the alert on to the mailbox: as it is, or, where that is certified, in an anomaly envelope.
+    let alert = alerts::host::Arrived { message_id: Some(id.clone()), ..server.arrived(None, None) };
+    server.file(&alert, false);
+    server.file(&alerts::host::Arrived { transport: Some("errore".into()), ..alert.clone() }, false);
+    assert!(server.disk.borrow().timers.is_empty());
+    // An id that somebody made up keeps nothing from being told.
+    server.forget();
+    let changed = id.replacen("id.", "id.9", 1);
+    for made_up in ["<1@alfa.example>", "<id.1.0123456789abcdef01234567@alfa.example>", &changed, "<.@>", "", "@", "<>"]
+    {
+        server.file(&alerts::host::Arrived { message_id: Some(made_up.to_owned()), ..alert.clone() }, false);
+    }
+    server.file(&alerts::host::Arrived { message_id: None, ..alert }, false);
+    server.pass(24);
+    server.wake_due(false);
+    assert!(server.mails()[0].text().contains("8 altri messaggi"), "{}", server.mails()[0].text());
     let own = server.ask("add", &[("mailbox", ADA), ("address", "AVVISI@alfa.example")]).unwrap_err();
     assert!(own.contains("alerts come from"), "{own}");
 }
@@ -199,6 +207,45 @@ fn alr_06_at_most_three_numbers_of_allowed_countries() {
     assert!(server.ask("add", &[("mailbox", ADA), ("number", "333")]).unwrap_err().contains("no telephone number"));
     let both = [("mailbox", ADA), ("number", PHONE), ("address", "a@example.com")];
     assert!(server.ask("add", &both).unwrap_err().contains("either"));
+}
+
+#[test]
+fn alr_06_a_number_of_a_country_that_is_allowed_no_more_is_not_told_and_can_be_removed() {
+    let mut server = server();
+    server.config.prefixes = vec!["+".into()];
+    server.tell("number", PHONE);
+    server.tell("number", "+441234567890");
+    server.config.prefixes = vec!["+39".into()];
+    server.certified();
+    server.pass(24);
+    server.wake_due(false);
+    assert_eq!(server.sms().iter().map(|sms| sms.to.as_str()).collect::<Vec<_>>(), [PHONE]);
+    server.ask("remove", &[("mailbox", ADA), ("number", "+44 1234 567890")]).unwrap();
+}
+
+#[test]
+fn alr_02_an_address_that_has_become_one_of_certified_mail_is_not_told() {
+    let server = server();
+    server.tell("address", "ada@example.com");
+    server.tell("address", "studio@example.org");
+    server.also_certified.borrow_mut().push("example.com".into());
+    server.certified();
+    server.pass(24);
+    server.wake_due(false);
+    assert_eq!(server.mails().iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), ["studio@example.org"]);
+    assert!(!server.warnings.borrow()[0].contains("ada@example.com"), "{:?}", server.warnings.borrow());
+}
+
+/// RFC 5321 §2.4: what is before the `@` is for the other side to read.
+#[test]
+fn a_code_confirms_the_spelling_to_which_it_went() {
+    let server = server();
+    server.ask("add", &[("mailbox", ADA), ("address", "Victim@example.com")]).unwrap();
+    server.tell("address", "victim@example.com");
+    server.certified();
+    server.pass(24);
+    server.wake_due(false);
+    assert_eq!(server.mails()[0].to, "victim@example.com");
 }
 
 #[test]

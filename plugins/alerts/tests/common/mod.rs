@@ -68,6 +68,7 @@ pub struct Server {
     pub ids: Cell<u64>,
     pub settings: RefCell<BTreeMap<(String, String), String>>,
     pub gone: Cell<bool>,
+    pub also_certified: RefCell<Vec<String>>,
     pub warnings: RefCell<Vec<String>>,
     pub config: Settings,
 }
@@ -80,6 +81,7 @@ pub fn server() -> Server {
         ids: Cell::new(0),
         settings: RefCell::default(),
         gone: Cell::new(false),
+        also_certified: RefCell::default(),
         warnings: RefCell::default(),
         config: settings(),
     };
@@ -143,8 +145,7 @@ impl Server {
             mailbox: "Ada@PEC.alfa.example".into(),
             receipt: receipt.map(str::to_owned),
             transport: transport.map(str::to_owned),
-            automatic: None,
-            from: "bruno@pec.beta.example".into(),
+            message_id: Some("<opec1.2@pec.beta.example>".into()),
         }
     }
 
@@ -211,7 +212,7 @@ impl Host for Server {
     }
 
     fn is_certified(&self, domain: &str) -> Result<bool, Error> {
-        Ok(domain.starts_with("pec."))
+        Ok(domain.starts_with("pec.") || self.also_certified.borrow().iter().any(|other| other == domain))
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
