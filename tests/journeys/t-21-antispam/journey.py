@@ -112,6 +112,12 @@ def marked_and_filed(beta, engine):
     sent = relay(beta, CARLA, "Ci vediamo domani alle dieci in sala riunioni.", subject="Riunione")
     content, _ = arrived(beta, CARLA, sent, "INBOX")
     harness.equal(mark(content), None, "wanted mail lies in INBOX, unmarked")
+    forged = harness.message(STRANGER, CARLA, text="Ci vediamo domani.\r\n", headers=["X-Spam-Band: alta (high), 99%;\r\n engine=mine"])
+    beta.relay(forged, STRANGER, [CARLA])
+    content, _ = arrived(beta, CARLA, forged, "INBOX")
+    harness.check(mark(content) is None and b"engine=mine" not in content, "a mark that the sender wrote is taken out")
+    rest = forged.split(b"\r\n engine=mine\r\n", 1)[1]
+    harness.check(content.endswith(rest), "  and not one byte more")
     beta.command("mailbox", "set", CARLA, "junk-from", "never", "--as", "user")
     sent = relay(beta, CARLA, GTUBE)
     content, flags = arrived(beta, CARLA, sent, "INBOX")
