@@ -30,6 +30,12 @@ pub struct Record {
     pub today: u32,
     /// Instants of reports of failure, the latest last.
     pub failures: Vec<u64>,
+    /// Instants of reports that a copy was not taken for what it is, since the user was last told of them.
+    #[serde(default)]
+    pub not_taken: Vec<u64>,
+    /// When that was.
+    #[serde(default)]
+    pub told: u64,
     /// Since when no copies go, and why.
     pub suspended: Option<Suspension>,
 }
@@ -72,6 +78,22 @@ impl Record {
             return false;
         }
         (self.today, self.sent, self.last) = (self.today + 1, self.sent + 1, now);
+        true
+    }
+
+    /// Counts a report that a copy was not taken for what it is; true where there were so many that the user is to be told:
+    /// once within those days, and the forward goes on.
+    pub fn refuse(&mut self, settings: &Settings, now: u64) -> bool {
+        let days = u64::from(settings.failure_days) * DAY_MS;
+        self.not_taken.retain(|at| at.abs_diff(now) <= days);
+        self.not_taken.push(now);
+        if self.not_taken.len() > settings.failures {
+            self.not_taken.remove(0);
+        }
+        if self.not_taken.len() < settings.failures || self.told.abs_diff(now) <= days {
+            return false;
+        }
+        (self.told, self.not_taken) = (now, Vec::new());
         true
     }
 

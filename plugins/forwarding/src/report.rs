@@ -76,7 +76,13 @@ pub fn run(host: &impl Host, message: &impl Message, settings: &Settings, arrive
     match said(message) {
         Said::Nothing => Ok(Verdict::Discard(format!("a message about a copy for {}, which is no failure", record.to))),
         Said::NotTaken(words) => {
+            let told = record.refuse(settings, host.now());
             append(host, message, &record, "forward-failed", &words, Vec::new())?;
+            if told {
+                let notice = notice::not_taken(host, settings, &record, &words)?;
+                append(host, message, &record, "forward-not-taken", &words, vec![notice])?;
+            }
+            record.write(host, &handle)?;
             Ok(Verdict::Discard(format!("a copy that {} did not take for what it is", record.to)))
         }
         Said::Failed(words) => {

@@ -141,6 +141,29 @@ fn so_many_failures_suspend_the_forward_and_tell_the_user_once() {
     assert_eq!(server.sent.borrow().len(), 3);
 }
 
+/// A rule of the other side may refuse every copy: the user hears of it, and what others send goes on.
+#[test]
+fn copies_that_are_not_taken_are_told_once_and_suspend_nothing() {
+    let (server, address) = one_copy();
+    for hour in 0..30 {
+        server.now.set(NOON + hour * DAY / 24);
+        arrive(&server, &dsn("failed", "5.7.1"), "", &address);
+    }
+    assert!(record(&server).suspended.is_none() && record(&server).failures.is_empty());
+    let sent = server.sent.borrow().clone();
+    assert_eq!(sent.len(), 2, "one copy, one notice");
+    assert_eq!((sent[1].recipient.as_str(), sent[1].reverse_path.as_str()), (MAILBOX, ""));
+    let notice = bytes(&sent[1], b"");
+    let text = mail_parser::MessageParser::new().parse(&notice).unwrap().body_text(0).unwrap().into_owned();
+    assert!(text.contains(TO) && text.contains("L'inoltro continua") && text.contains("5.7.1"), "{text}");
+    assert_eq!(server.kinds().iter().filter(|kind| **kind == "forward-not-taken").count(), 1);
+    server.now.set(NOON + 9 * DAY);
+    for _ in 0..5 {
+        arrive(&server, &dsn("failed", "5.7.1"), "", &address);
+    }
+    assert_eq!(server.sent.borrow().len(), 3, "and again after those days");
+}
+
 #[test]
 fn failures_that_lie_apart_suspend_nothing() {
     let (server, address) = one_copy();
