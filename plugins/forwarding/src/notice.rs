@@ -38,13 +38,13 @@ pub fn not_taken(host: &impl Host, settings: &Settings, record: &Record, said: &
     let (mailbox, to) = (record.mailbox.as_str(), record.to.as_str());
     let (failures, days) = (settings.failures, settings.failure_days);
     let text = format!(
-        "Entro {days} giorni {failures} copie di messaggi della casella {mailbox}\nnon sono state accettate da chi riceve \
-         la posta di {to}.\n\
+        "Copie dei messaggi della casella {mailbox}\nnon accettate da chi riceve la posta di {to},\n\
+         in {days} giorni: {failures}.\n\
          I messaggi restano come sempre nella casella; nessuno è andato perduto. L'inoltro continua.\n\
          L'ultima risposta: {said}\n\
          \n\
-         Within {days} days {failures} copies of messages of the mailbox {mailbox}\nwere not taken by who receives the mail \
-         of {to}.\n\
+         Copies of messages of the mailbox {mailbox}\nthat were not taken by who receives the mail of {to},\n\
+         within {days} days: {failures}.\n\
          The messages are in the mailbox as always; none was lost. The forwarding goes on.\n\
          The last answer: {said}\n"
     );
