@@ -156,7 +156,7 @@ impl Engine {
     }
 
     /// Runs a wake-up. It belongs to no chain: limits and failure policy stand at the grant. The outcome is
-    /// `Continue` (done), `Defer` (to be tried again) or `Hold` (it waits for the operator).
+    /// `Continue` (done), `Defer` or `Hold`: not done, and by itself it may never be; both come again.
     pub async fn run_timer(&self, plugin: &str, key: &str, payload: Vec<u8>, passage_id: &str) -> ChainRun {
         let Some((plugin, grant)) = self.plugins.get(plugin).and_then(|p| Some((p, p.grants.timers?))) else {
             // The policy has changed since it was asked for.
@@ -171,7 +171,7 @@ impl Engine {
             Ok(_) => (Outcome::Continue, Some(ran.recorded.change_set(&plugin.name, format!("timer/{key}")))),
             Err(failure) => {
                 undone(&plugin.name, passage_id, &ran.recorded.signatures);
-                // What the plugin itself says will not work later either is not tried again.
+                // Also what the plugin itself says will not work later either: the operator's log says so.
                 let hold = failure.permanent || grant.on_failure != OnFailure::Defer;
                 tracing::warn!(plugin = %plugin.name, key, hold, why = failure.words, "wake-up failed");
                 let reason = format!("wake-up of plugin `{}`: {}", plugin.name, failure.words);

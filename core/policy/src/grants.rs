@@ -135,7 +135,7 @@ impl SubmitGrant {
 /// granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimerGrant {
-    /// `defer` (the wake-up is tried again later) or `hold` (it waits for the operator).
+    /// `defer` or `hold`: what the operator's log calls it. Either way the wake-up comes again.
     pub on_failure: OnFailure,
     /// Limits of one wake-up.
     pub limits: Limits,
