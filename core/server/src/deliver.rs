@@ -67,17 +67,27 @@ impl Server {
         let facts = self.recipient_facts(&work.letter, recipient, "filed")?;
         let passage = self.delivery_passage(work, recipient, "filed");
         let run = self.run_chain(Stage::Stored, &facts, passage).await;
-        let Work { entry, letter, structure } = work;
+        let entry = &work.entry;
+        let now = sigillo_store::commit::now();
+        let wait = self.schedule().wait(recipient.attempts + 1, recipient.id as u64 ^ now);
+        let due = now + wait.as_millis() as u64;
+        // The message is in the mailbox: whatever becomes of this chain, nobody is told that it is not.
+        let again = match &run.outcome {
+            Outcome::Defer(reply) if due < entry.expires => Some(Failure::from(reply).to_string()),
+            Outcome::Hold(reason) => Some(reason.clone()),
+            _ => None,
+        };
+        if let Some(words) = again {
+            tracing::warn!(id = %entry.id, recipient = %recipient.address, words, seconds = wait.as_secs(), "the stored chain did not end well; it runs again");
+            let (name, id) = (entry.id.clone(), recipient.id);
+            return self.store().write(move |tx| tx.reschedule(&name, id, due, &words)).await;
+        }
         match &run.outcome {
-            Outcome::Defer(reply) => {
-                let failure = Failure::from(reply);
-                let now = sigillo_store::commit::now();
-                if now < entry.expires {
-                    return self.retry_or_give_up(entry, recipient, letter, structure, failure, None).await;
-                }
-                tracing::error!(id = %entry.id, recipient = %recipient.address, %failure, "the stored chain never ended well; the message is in the mailbox");
-            }
             Outcome::Continue | Outcome::Accept => {}
+            Outcome::Defer(reply) => {
+                let words = &reply.text;
+                tracing::error!(id = %entry.id, recipient = %recipient.address, words, "the stored chain never ended well; the message is in the mailbox");
+            }
             other => {
                 tracing::warn!(id = %entry.id, verdict = other.word(), "a verdict that means nothing after filing")
             }
@@ -171,6 +181,11 @@ impl Server {
                 let (name, id) = (entry.id.clone(), recipient.id);
                 let words = format!("{failure}; not reported yet: {}", reply.text);
                 return self.store().write(move |tx| tx.reschedule(&name, id, due, &words)).await;
+            }
+            if let Outcome::Hold(reason) = &run.outcome {
+                // Nor is anybody told by this server what the plugin would have told in its way.
+                let (name, id, words) = (entry.id.clone(), recipient.id, format!("{failure}; not reported: {reason}"));
+                return self.store().write(move |tx| tx.hold(&name, id, &words)).await;
             }
             let ending = GivingUp {
                 letter: letter.clone(),

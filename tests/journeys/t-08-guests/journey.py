@@ -33,8 +33,17 @@ plugins:
   asks-ungranted: { component: asks-ungranted@0.1, config: { key: provider }, grants: { signer: [other] } }
   copies: { component: copies@0.1 }
   looks: { component: null@0.1 }
+  books:
+    component: keeps-books@0.1
+    grants: { submit: { from: [clerk@alfa.example] }, state: true, timers: true, evidence: true }
 chains:
 """
+# Steps that fail when nothing is left to refuse: the message is filed, or given up.
+LATE = [
+    ("stored-defer", "stored", "recipient", "defer"),
+    ("stored-hold", "stored", "recipient", "hold"),
+    ("outcome-hold", "outcome", "sender", "hold"),
+]
 
 # Who sends, which plugin, what its step says, and what the sender is answered: 250 and where the message is then, or
 # the reply and a word of its text.
@@ -68,8 +77,9 @@ class Gamma(harness.Provider):
         self.config.write_text(configuration(self.ports))
         (folder / "policy.yaml").write_text(policy())
         self.command("domain", "add", DOMAIN, "--class", "ordinary")
-        for user in ["bruno", "dora", *(case[0] for case in CASES)]:
+        for user in ["bruno", "dora", "elsa", *(case[0] for case in CASES), *(late[0] for late in LATE)]:
             self.add_mailbox(f"{user}@{DOMAIN}")
+        self.add_mailbox(f"full@{DOMAIN}", quota=1024)
 
 
 def configuration(ports):
@@ -78,13 +88,16 @@ def configuration(ports):
         f'  - {{ protocol: submission, address: "127.0.0.1:{ports["submissions"]}", tls: implicit }}\n'
         f'  - {{ protocol: imap, address: "127.0.0.1:{ports["imaps"]}", tls: implicit }}\n'
         "tls: { certificate: tls.pem, key: tls.key }\n"
+        # The second attempt would be after the end.
+        "delivery: { retry: [7200], expire-hours: 1 }\n"
     )
 
 
 def policy():
     chain = "  - name: {0}\n    stage: access\n    when: {{ identity: {0}@" + DOMAIN + " }}\n    steps: [{{ plugin: {1}, {2} }}]\n"
     chains = [chain.format(user, plugin, step) for user, plugin, step, _, _ in CASES]
-    return POLICY + "".join(chains) + chain.format("dora", "looks", "on-failure: defer")
+    late = "  - name: {0}\n    stage: {1}\n    when: {{ {2}: {0}@" + DOMAIN + " }}\n    steps: [{{ plugin: books, on-failure: {3}, limits: {{ memory: 64KiB }} }}]\n"
+    return POLICY + "".join(chains) + chain.format("dora", "looks", "on-failure: defer") + "".join(late.format(*row) for row in LATE)
 
 
 class OtherMail(threading.Thread):
@@ -128,6 +141,36 @@ def run_case(gamma, inbox, user, plugin, step, expected, word):
     return client_id if (expected, word) != (250, "delivered") else None
 
 
+def too_late_to_refuse(gamma):
+    """Nobody is told that a message did not arrive which lies in the mailbox; what is held waits for the operator."""
+    elsa = f"elsa@{DOMAIN}"
+    for user in ("stored-defer", "stored-hold"):
+        content = harness.message(elsa, f"{user}@{DOMAIN}")
+        gamma.submit(content, [f"{user}@{DOMAIN}"], user=elsa)
+        inbox = gamma.inbox(f"{user}@{DOMAIN}")
+        inbox.wait(message_id=harness.id_of(content))
+        inbox.close()
+    sender = f"outcome-hold@{DOMAIN}"
+    with gamma.smtp(sender) as session:  # without saying beforehand how large it is
+        session.ehlo_or_helo_if_needed()
+        session.mail(sender)
+        session.rcpt(f"full@{DOMAIN}")
+        code, _ = session.data(harness.message(sender, f"full@{DOMAIN}", text="x\r\n" * 2000))
+    harness.equal(code, 250, "a message for a mailbox without room is taken")
+
+    def settled():
+        entries = json.loads(gamma.command("queue", "list", "--json"))
+        found = {(entry["reverse-path"], to["address"], to["state"]) for entry in entries for to in entry["recipients"]}
+        of = {one for one in found if one[0] in (elsa, sender, "")}
+        return of == {(elsa, f"stored-hold@{DOMAIN}", "filed"), (sender, f"full@{DOMAIN}", "held")}
+
+    harness.wait_for(settled, "what is held, and nothing else of these", 60)
+    for user in (elsa, sender):
+        inbox = gamma.inbox(user)
+        harness.equal(len(inbox.headers()), 0, f"{user.split('@')[0]}: a step that fails after the fact tells nobody of a failure")
+        inbox.close()
+
+
 def journey():
     with harness.Pair(start=False) as pair:
         gamma, stop = Gamma(pair), threading.Event()
@@ -136,6 +179,7 @@ def journey():
             other, inbox = OtherMail(gamma, stop), gamma.inbox()
             other.start()
             absent = [run_case(gamma, inbox, *case) for case in CASES]
+            too_late_to_refuse(gamma)
             stop.set()
             other.join(60)
             if other.error:
@@ -147,7 +191,7 @@ def journey():
             harness.check(len(ids) == len(other.sent) + 2, "and nothing that a failed step had submitted")
             waiting = json.loads(gamma.command("queue", "list", "--json"))
             held = [entry["reverse-path"] for entry in waiting if entry["recipients"][0]["state"] == "held"]
-            harness.equal(held, [f"traps-hold@{DOMAIN}"], "what is held waits in the queue")
+            harness.equal(sorted(held), [f"outcome-hold@{DOMAIN}", f"traps-hold@{DOMAIN}"], "what is held waits in the queue")
             harness.equal(gamma.stop(), 0, "the server runs until it is stopped")
         except BaseException:
             print(gamma.log.read_text(errors="replace")[-4000:] if gamma.log.exists() else "")
