@@ -106,8 +106,8 @@ fn con_03_an_answer_is_bounded_by_its_octets_too() {
     }
     let hostile = "\"".repeat(512);
     for (item, content) in world.kept.archive.values_mut() {
-        let headers = ["Subject", "Message-ID", "Date", "X-Ricevuta"].map(|name| format!("{name}: {hostile}\r\n"));
-        *content = [headers.concat().as_bytes(), content].concat();
+        let to = vec![hostile.as_str(); 20].join(",");
+        *content = [format!("To: {to}\r\nSubject: {hostile}\r\n").as_bytes(), content].concat();
         (item.size, item.sha256) = (content.len() as u64, Sha256::digest(&content).to_vec());
     }
     world.daily(&settings());

@@ -399,6 +399,12 @@ def whatever_dies(pair, archive):
     receipts = [header for header in headers if (header["X-Ricevuta"] or "").strip() == "accettazione"]
     taken = collections.Counter(header["X-Riferimento-Message-ID"].strip() for header in receipts)
     inbox.close()
+    # So many kills that the space was used up: what found no room is in the message log, in the same commit.
+    said = json.loads(pair.beta.command("log", "search", "--kind", "archive-full", "--json", "--limit", "10000"))
+    full = lambda way: collections.Counter(
+        f"<{event['message_id']}>" for event in said if event["recipients"] == [archive.mailbox] and dict(event["details"])["direction"] == way
+    )
+    filed, taken = filed - full("received"), taken - full("sent")
     kept = collections.Counter(copy["properties"]["message-id"] for copy in archive.search("--direction", "received"))
     harness.equal(kept, filed, f"after {KILLS} x SIGKILL: one copy for each of {len(filed)} messages, no other")
     outgoing = collections.Counter(copy["properties"]["message-id"] for copy in archive.search("--direction", "sent"))

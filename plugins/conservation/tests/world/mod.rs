@@ -287,8 +287,8 @@ impl Host for Step<'_> {
 
     fn addresses(&self, message: &Vec<u8>, name: &str) -> Vec<String> {
         let value = self.header(message, name).unwrap_or_default();
-        let bare = value.rsplit('<').next().unwrap_or_default().trim_end_matches('>').to_owned();
-        Some(bare).filter(|bare| !bare.is_empty()).into_iter().collect()
+        let bare = |one: &str| one.rsplit('<').next().unwrap_or_default().trim_end_matches('>').to_owned();
+        value.split(',').map(bare).filter(|bare| !bare.is_empty()).collect()
     }
 
     fn message_sha256(&self, message: &Vec<u8>) -> Result<Vec<u8>, Error> {
