@@ -11,7 +11,7 @@ use sigillo_mail::rope::CHUNK;
 use sigillo_mail::{EnhancedCode, Envelope, Failure, Mailbox, Rope, Source};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::session::{Action, Awaited, Options, Security, Session};
@@ -47,6 +47,9 @@ pub struct DeliveryReport {
     /// Each recipient of the envelope, in its order. `Ok`: the server took charge with this reply. The words of a
     /// failure are the server's or ours; its detail says whose.
     pub recipients: Vec<(Mailbox, Result<Reply, Failure>)>,
+    /// The server may have taken the message although it is a failure of every recipient: it had all of the content and
+    /// gave no reply. Whoever hands the message to another server now may double it.
+    pub in_doubt: bool,
 }
 
 /// Delivers one message over one connection, within [`DELIVERY_MAX`]. Never fails as a whole: what stops it is the
@@ -62,18 +65,20 @@ pub async fn deliver(
     source: Arc<dyn Source>,
 ) -> DeliveryReport {
     let work = attempt(target, hello, envelope, content, source);
-    let (results, tls) = match timeout(DELIVERY_MAX, work).await {
-        Ok(done) => done,
-        Err(_) => {
-            let late = Failure::transient(EnhancedCode(4, 4, 2), "The delivery took too long");
-            (vec![Err(late); envelope.recipients.len()], None)
-        }
-    };
+    let Results { results, tls, in_doubt } = timeout(DELIVERY_MAX, work).await.unwrap_or_else(|_| {
+        let late = Failure::transient(EnhancedCode(4, 4, 2), "The delivery took too long");
+        // How far it came is not known.
+        Results { results: vec![Err(late); envelope.recipients.len()], tls: None, in_doubt: true }
+    });
     let recipients = envelope.recipients.iter().cloned().zip(results).collect();
-    DeliveryReport { host: target.host.clone(), address: target.address, tls, recipients }
+    DeliveryReport { host: target.host.clone(), address: target.address, tls, recipients, in_doubt }
 }
 
-type Results = (Vec<Result<Reply, Failure>>, Option<TlsFacts>);
+struct Results {
+    results: Vec<Result<Reply, Failure>>,
+    tls: Option<TlsFacts>,
+    in_doubt: bool,
+}
 
 async fn attempt(
     target: &Target,
@@ -82,7 +87,10 @@ async fn attempt(
     content: &Rope,
     source: Arc<dyn Source>,
 ) -> Results {
-    let all = |failure: Failure| (vec![Err(failure); envelope.recipients.len()], None);
+    let all = |failure: Failure| {
+        let results = vec![Err(failure); envelope.recipients.len()];
+        Results { results, tls: None, in_doubt: false }
+    };
     let scan = match scan(content.clone(), source.clone()).await {
         Ok(scan) => scan,
         Err(error) => return all(Failure::internal(format!("content cannot be read: {error}"))),
@@ -110,8 +118,8 @@ async fn attempt(
             security = Security::None;
             continue;
         }
-        let tls = delivery.session.tls().cloned();
-        return (delivery.session.results(), tls);
+        let Delivery { session, .. } = delivery;
+        return Results { results: session.results(), tls: session.tls().cloned(), in_doubt: session.in_doubt() };
     }
 }
 
@@ -162,11 +170,15 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     async fn run(&mut self) -> io::Result<()> {
+        // Of one reply, however it drips: a part of it is no answer.
+        let mut patience = (Awaited::Nothing, Instant::now());
         loop {
             match self.session.proceed() {
                 Action::Receive(awaited) => {
-                    let patience = self.patience(awaited);
-                    let done = timeout(patience, self.exchange()).await;
+                    if patience.0 != awaited {
+                        patience = (awaited, Instant::now() + self.patience(awaited));
+                    }
+                    let done = timeout_at(patience.1, self.exchange()).await;
                     // Nothing depends on how the server takes its leave.
                     if awaited == Awaited::Quit && !matches!(done, Ok(Ok(()))) {
                         return Ok(());

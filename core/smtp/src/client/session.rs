@@ -97,6 +97,7 @@ pub struct Session {
     /// RCPT was sent to so many.
     asked: usize,
     mail_refused: Option<Failure>,
+    in_doubt: bool,
 }
 
 impl Session {
@@ -116,6 +117,7 @@ impl Session {
             recipients,
             asked: 0,
             mail_refused: None,
+            in_doubt: false,
         }
     }
 
@@ -132,6 +134,11 @@ impl Session {
     /// The TLS under the session.
     pub fn tls(&self) -> Option<&TlsFacts> {
         self.tls.as_ref()
+    }
+
+    /// The whole content was sent and nothing that is a reply came: the server may have taken it.
+    pub fn in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// What became of each recipient so far, in the envelope's order.
@@ -162,8 +169,8 @@ impl Session {
 
     /// The connection is of no more use: whoever has no answer yet has this one.
     pub fn lost(&mut self, failure: &Failure) {
-        self.settle_rest(failure);
-        self.awaited = Awaited::Nothing;
+        self.in_doubt = self.awaited == Awaited::Outcome;
+        self.end(failure);
     }
 
     /// The handshake succeeded. RFC 3207 §4.2: what the server said before it is forgotten, and asked again.
@@ -187,7 +194,7 @@ impl Session {
     fn reply(&mut self, awaited: Awaited, reply: Reply, raw: &[u8]) {
         // RFC 5321 §3.8: 421 may come at any time and ends the session.
         if reply.code == 421 && awaited != Awaited::Quit {
-            return self.lost(&failure(&self.options.host, &reply));
+            return self.end(&failure(&self.options.host, &reply));
         }
         match awaited {
             Awaited::Greeting if reply.code == 220 => self.say_ehlo(),
@@ -222,11 +229,16 @@ impl Session {
                 self.after_recipient(0);
             }
             Awaited::Rcpt(index) => self.recipient(index, &reply),
-            Awaited::Data if reply.code == 354 => self.awaited = Awaited::Content,
+            Awaited::Data if reply.code == 354 && self.input.bytes.is_empty() => self.awaited = Awaited::Content,
+            // What stands behind 354 would be taken for the reply to content that the server has not seen.
+            Awaited::Data if reply.code == 354 => {
+                let words = "The server answered content before it came";
+                self.end(&Failure::transient(EnhancedCode(4, 5, 0), words));
+            }
             Awaited::Data => self.give_up(&failure(&self.options.host, &reply)),
             Awaited::Outcome => self.outcome(reply),
             // Nobody can have accepted half a message: a positive reply counts as a failure, too.
-            Awaited::Refusal => self.lost(&failure(&self.options.host, &reply)),
+            Awaited::Refusal => self.end(&failure(&self.options.host, &reply)),
             Awaited::Quit | Awaited::Handshake | Awaited::Content | Awaited::Nothing => self.awaited = Awaited::Nothing,
         }
     }
@@ -334,6 +346,11 @@ impl Session {
     }
 
     // === Endings ===
+
+    fn end(&mut self, failure: &Failure) {
+        self.settle_rest(failure);
+        self.awaited = Awaited::Nothing;
+    }
 
     fn give_up(&mut self, failure: &Failure) {
         self.settle_rest(failure);
