@@ -243,7 +243,7 @@ pub struct Limits {
     pub message_size: u64,
     /// Sessions at once over all listeners; more wait in the kernel.
     pub sessions: usize,
-    /// Queue entries worked on at once.
+    /// Queue entries worked on at once, and deliveries at once to each next hop.
     pub dispatch: usize,
     /// Days that a message stays in quarantine, at least and not much longer.
     pub quarantine_days: u64,
@@ -334,8 +334,9 @@ impl Config {
                 return Err(format!("route '{}': '{}' is not HOST:PORT", route.domain, route.to));
             }
         }
-        if self.delivery.retry.as_ref().is_some_and(|retry| retry.is_empty() || retry.contains(&0)) {
-            return Err("delivery.retry: wants at least one wait, each of a second or more".into());
+        if self.delivery.retry.as_ref().is_some_and(|retry| !targets::are_waits(retry)) {
+            let most = targets::RETRY_WAIT_MAX;
+            return Err(format!("delivery.retry: wants at least one wait, each of 1 to {most} seconds"));
         }
         self.trust.check(self)?;
         self.evidence.check()?;

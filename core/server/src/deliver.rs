@@ -1,5 +1,6 @@
 //! One recipient reached: in a mailbox here, or at another server; and what follows when it cannot be.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sigillo_delivery::Failed;
@@ -9,8 +10,10 @@ use sigillo_plugin::{ChainRun, MailboxStatus, Outcome, Passage, with_return_path
 use sigillo_policy::Stage;
 use sigillo_store::queue::Recipient;
 use sigillo_store::{Entry, StoreError, Tx};
+use tokio::task::JoinSet;
 
 use crate::dispatch::Work;
+use crate::lines::Lines;
 use crate::origin::Letter;
 use crate::passage::CONFLICTS_MAX;
 use crate::quota::Warnings;
@@ -101,33 +104,55 @@ impl Server {
             .await
     }
 
-    /// Other servers: recipients that share a next hop share a transaction.
-    pub(crate) async fn deliver_elsewhere(&self, work: &Work, recipients: Vec<&Recipient>) -> Result<(), StoreError> {
-        let mut groups: std::collections::BTreeMap<String, Vec<&Recipient>> = std::collections::BTreeMap::new();
+    /// Other servers: recipients that share a next hop share a transaction, and no hop waits for another. What finds no
+    /// place at its hop stays due.
+    pub(crate) async fn deliver_elsewhere(
+        self: &Arc<Self>,
+        work: Arc<Work>,
+        recipients: Vec<Recipient>,
+        lines: &Arc<Lines>,
+    ) -> Result<(), StoreError> {
+        let mut groups: BTreeMap<String, Vec<Recipient>> = BTreeMap::new();
         for recipient in recipients {
             groups.entry(self.courier().router().group(recipient.address.domain())).or_default().push(recipient);
         }
-        for group in groups.into_values() {
-            let envelope = Envelope {
-                reverse_path: work.letter.reverse_path.clone(),
-                recipients: group.iter().map(|recipient| recipient.address.clone()).collect(),
-                eight_bit: true,
-            };
-            let source = self.store().segments().clone();
-            // PEC §5.3: between providers nothing goes in clear.
-            let directory = self.directory();
-            let encrypted = group.iter().any(|to| directory.is_certified(to.address.domain().as_str()));
-            let attempt = self.courier().attempt(&envelope, &work.letter.content, source, encrypted).await;
-            for (recipient, result) in group.into_iter().zip(attempt.results) {
-                let Work { entry, letter, structure } = work;
-                let host = attempt.host.clone();
-                match result {
-                    Ok(words) => self.handed_over(work, recipient, host, words).await?,
-                    Err(failure) if failure.is_permanent() => {
-                        self.give_up(entry, recipient, letter, structure, failure, host, "failed").await?;
-                    }
-                    Err(failure) => self.retry_or_give_up(entry, recipient, letter, structure, failure, host).await?,
+        let mut attempts = JoinSet::new();
+        for (hop, group) in groups {
+            let Some(place) = lines.enter(hop) else { continue };
+            let (server, work) = (self.clone(), work.clone());
+            attempts.spawn(async move {
+                let _place = place;
+                server.hand_over(&work, group).await
+            });
+        }
+        let mut done = Ok(());
+        while let Some(ended) = attempts.join_next().await {
+            done = done.and(ended.unwrap_or_else(|error| Err(StoreError::Undone(error.to_string()))));
+        }
+        done
+    }
+
+    /// One attempt at one next hop, and what became of each recipient.
+    async fn hand_over(&self, work: &Work, group: Vec<Recipient>) -> Result<(), StoreError> {
+        let envelope = Envelope {
+            reverse_path: work.letter.reverse_path.clone(),
+            recipients: group.iter().map(|recipient| recipient.address.clone()).collect(),
+            eight_bit: true,
+        };
+        let source = self.store().segments().clone();
+        // PEC §5.3: between providers nothing goes in clear.
+        let directory = self.directory();
+        let encrypted = group.iter().any(|to| directory.is_certified(to.address.domain().as_str()));
+        let attempt = self.courier().attempt(&envelope, &work.letter.content, source, encrypted).await;
+        for (recipient, result) in group.iter().zip(attempt.results) {
+            let Work { entry, letter, structure } = work;
+            let host = attempt.host.clone();
+            match result {
+                Ok(words) => self.handed_over(work, recipient, host, words).await?,
+                Err(failure) if failure.is_permanent() => {
+                    self.give_up(entry, recipient, letter, structure, failure, host, "failed").await?;
                 }
+                Err(failure) => self.retry_or_give_up(entry, recipient, letter, structure, failure, host).await?,
             }
         }
         Ok(())
@@ -142,17 +167,27 @@ impl Server {
     ) -> Result<(), StoreError> {
         tracing::info!(id = %work.entry.id, recipient = %recipient.address, host, "delivered");
         self.metrics().attempt("delivered");
-        let outcome = Ended { status: "delivered", code: None, words: &words, host: host.as_deref() };
-        let run = self.outcome_chain(&work.letter, &work.structure, recipient, &outcome).await?;
-        let (letter, recipient, life) = (work.letter.clone(), recipient.clone(), self.schedule().expire);
-        self.store()
-            .write(move |tx| {
+        let mut tries = 0;
+        loop {
+            let outcome = Ended { status: "delivered", code: None, words: &words, host: host.as_deref() };
+            let run = self.outcome_chain(&work.letter, &work.structure, recipient, &outcome).await?;
+            let (letter, recipient, life) = (work.letter.clone(), recipient.clone(), self.schedule().expire);
+            let details = [("host", host.clone().unwrap_or_default()), ("reply", words.clone())];
+            let settled = self.store().write(move |tx| {
                 tx.settle(&letter.id, recipient.id)?;
-                apply::apply(tx, &run, &letter.id, life)?;
-                let details = [("host", host.unwrap_or_default()), ("reply", words)];
+                // Settled it must be, whatever others keep changing: the message would go out again.
+                if tries < CONFLICTS_MAX {
+                    apply::apply(tx, &run, &letter.id, life)?;
+                } else {
+                    apply::record(tx, &run, &letter.id)?;
+                }
                 apply::log_event(tx, "delivered", &letter, vec![recipient.address.to_string()], &details)
-            })
-            .await
+            });
+            match settled.await {
+                Err(StoreError::Conflict(_)) if tries < CONFLICTS_MAX => tries += 1,
+                ended => return ended,
+            }
+        }
     }
 
     /// The end of a recipient that cannot be reached. The `outcome` chain may tell the sender in its own way; otherwise

@@ -2,9 +2,9 @@
 //!
 //! The dispatcher looks at what is due in the queue, works on a bounded number of entries at once, and sleeps until the
 //! next instant, a change of the queue, or the end of some work. It keeps nothing that a restart could lose: what was not
-//! committed is due again.
+//! committed is due again. What waits for another server has places of its own (`lines`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use sigillo_mail::structure::Structure;
 use sigillo_policy::Stage;
 use sigillo_store::queue::{Recipient, RecipientState};
 use sigillo_store::{Entry, EntryId, Phase, StoreError};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::lines::Lines;
 use crate::origin::{Letter, Origin, parse};
 use crate::passage::{Ending, Waiting, check_loop};
 use crate::server::Server;
@@ -25,6 +26,8 @@ pub(crate) const ROUND: usize = 256;
 pub(crate) const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// How long to wait after the store could not be read.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+/// How long deliveries to other servers may take to end at a stop; what has not ended then is tried again.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What is being worked on, so that no entry is taken twice at once.
 #[derive(Default)]
@@ -45,11 +48,12 @@ impl Server {
     pub async fn dispatch(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let in_flight = Arc::new(InFlight::default());
         let places = Arc::new(Semaphore::new(self.config().limits.dispatch));
+        let lines = Arc::new(Lines::new(self.config().limits.dispatch));
         let mut changes = self.store().queue_changes();
         while !*shutdown.borrow() {
             changes.mark_unchanged();
             let ended = in_flight.ended.notified();
-            let sleep = match self.round(&in_flight, &places).await {
+            let sleep = match self.round(&in_flight, &places, &lines).await {
                 Ok(sleep) => sleep,
                 Err(error) => {
                     tracing::error!(%error, "the queue cannot be read");
@@ -59,11 +63,13 @@ impl Server {
             tokio::select! {
                 _ = changes.changed() => {}
                 () = ended => {}
+                () = lines.freed() => {}
                 () = tokio::time::sleep(sleep) => {}
                 _ = shutdown.changed() => {}
             }
         }
         let _all = places.acquire_many(self.config().limits.dispatch as u32).await;
+        let _ = tokio::time::timeout(GRACE, in_flight.empty()).await;
     }
 
     /// Starts work on all that is due; returns how long nothing else will be.
@@ -71,36 +77,59 @@ impl Server {
         self: &Arc<Self>,
         in_flight: &Arc<InFlight>,
         places: &Arc<Semaphore>,
+        lines: &Arc<Lines>,
     ) -> Result<Duration, StoreError> {
         let now = sigillo_store::commit::now();
         let busy = in_flight.count();
+        let (server, full) = (self.clone(), lines.any_full().then(|| lines.clone()));
         let (entries, timers, notes, next) = self
             .store()
             .read(move |r| {
                 let most = ROUND + busy;
-                Ok((r.due_entries(now, most)?, r.due_timers(now, most)?, r.due_refiled(now, most)?, r.next_due(now)?))
+                let entries = match full {
+                    None => r.due_entries(now, most)?,
+                    Some(lines) => {
+                        let ours: HashSet<String> = r.domains()?.into_iter().map(|domain| domain.name).collect();
+                        let mut waits = HashMap::new();
+                        r.due_entries_but(now, most, |domain| match waits.get(domain) {
+                            Some(waits) => *waits,
+                            None => {
+                                let full = !ours.contains(domain) && server.has_no_place(&lines, domain);
+                                waits.insert(domain.to_owned(), full);
+                                full
+                            }
+                        })?
+                    }
+                };
+                Ok((entries, r.due_timers(now, most)?, r.due_refiled(now, most)?, r.next_due(now)?))
             })
             .await?;
         for id in entries {
             let work = format!("entry {id}");
-            let server = self.clone();
-            in_flight.start(places, work, async move { server.work_on(id).await }).await;
+            let (server, lines) = (self.clone(), lines.clone());
+            in_flight.start(places, work, |place| async move { server.work_on(id, lines, place).await }).await;
         }
         for timer in timers {
             let work = format!("timer {} {}", timer.plugin, timer.key);
             let server = self.clone();
-            in_flight.start(places, work, async move { server.wake(timer).await }).await;
+            in_flight.start(places, work, |place| held(place, async move { server.wake(timer).await })).await;
         }
         for note in notes {
             let work = format!("refiled {}", note.id);
             let server = self.clone();
-            in_flight.start(places, work, async move { server.tell_refiled(note).await }).await;
+            in_flight.start(places, work, |place| held(place, async move { server.tell_refiled(note).await })).await;
         }
         let next = next.map_or(SLEEP_MAX, |at| Duration::from_millis(at.saturating_sub(now)));
         Ok(next.min(SLEEP_MAX))
     }
 
-    async fn work_on(self: &Arc<Self>, id: EntryId) {
+    /// Whether mail for a domain of others would find no place.
+    fn has_no_place(&self, lines: &Lines, domain: &str) -> bool {
+        let Ok(domain) = domain.parse() else { return false };
+        lines.is_full(&self.courier().router().group(&domain))
+    }
+
+    async fn work_on(self: &Arc<Self>, id: EntryId, lines: Arc<Lines>, place: OwnedSemaphorePermit) {
         let work = match self.load_work(&id).await {
             Ok(Some(work)) => work,
             Ok(None) => return,
@@ -114,7 +143,7 @@ impl Server {
         let result = match work.entry.phase {
             Phase::Access => self.work_on_chain(work, Stage::Access).await,
             Phase::Reception => self.work_on_chain(work, Stage::Reception).await,
-            Phase::Delivery => self.work_on_recipients(work).await,
+            Phase::Delivery => self.work_on_recipients(work, &lines, place).await,
         };
         match result {
             Ok(()) | Err(StoreError::Conflict(_)) => {}
@@ -166,7 +195,12 @@ impl Server {
         Ok(())
     }
 
-    async fn work_on_recipients(self: &Arc<Self>, work: Work) -> Result<(), StoreError> {
+    async fn work_on_recipients(
+        self: &Arc<Self>,
+        work: Work,
+        lines: &Arc<Lines>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(), StoreError> {
         let now = sigillo_store::commit::now();
         let due = |recipient: &&Recipient| recipient.state != RecipientState::Held && recipient.due <= now;
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
@@ -174,7 +208,7 @@ impl Server {
             if self.domain_class(recipient.address.domain())?.is_some() {
                 here.push(recipient)
             } else {
-                elsewhere.push(recipient)
+                elsewhere.push(recipient.clone())
             }
         }
         for recipient in here {
@@ -184,7 +218,8 @@ impl Server {
                 self.deliver_here(&work, recipient).await?;
             }
         }
-        self.deliver_elsewhere(&work, elsewhere).await
+        drop(place); // what waits for others holds nobody's work up
+        self.deliver_elsewhere(Arc::new(work), elsewhere, lines).await
     }
 
     /// A transient failure: another attempt later, or the end if the time is over.
@@ -232,6 +267,12 @@ impl Server {
     }
 }
 
+/// Work that holds its place to its end.
+pub(crate) async fn held(place: OwnedSemaphorePermit, work: impl Future<Output = ()>) {
+    work.await;
+    drop(place);
+}
+
 impl InFlight {
     /// Told when work ends.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + '_ {
@@ -259,17 +300,19 @@ impl InFlight {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Runs `work` in a task of its own unless work of that name is going on; waits for a free place.
-    pub(crate) async fn start(
+    /// Runs `work` in a task of its own unless work of that name is going on; waits for a free place, which the work
+    /// gets and may give back before its end.
+    pub(crate) async fn start<F: Future<Output = ()> + Send + 'static>(
         self: &Arc<Self>,
         places: &Arc<Semaphore>,
         name: String,
-        work: impl Future<Output = ()> + Send + 'static,
+        work: impl FnOnce(OwnedSemaphorePermit) -> F,
     ) {
         let Some(guard) = self.enter(name) else { return };
         let Ok(place) = places.clone().acquire_owned().await else { return };
+        let work = work(place);
         tokio::spawn(async move {
-            let (_guard, _place) = (guard, place);
+            let _guard = guard;
             work.await;
         });
     }

@@ -17,6 +17,7 @@ pub mod config;
 pub mod control;
 mod deliver;
 mod dispatch;
+mod lines;
 mod evidence;
 mod facts;
 pub mod imap_service;

@@ -150,6 +150,11 @@ fn a_mistake_is_named_with_its_place() {
             "targets: { a: { protocol: http, url: \"https://a.example\", limits: { expire-hours: 721 } } }\n",
             "expire-hours wants 1 to 720",
         ),
+        (
+            "targets: { a: { protocol: http, url: \"https://a.example\", limits: { retry: [30, 86401] } } }\n",
+            "limits.retry wants at least one wait, each of 1 to 86400",
+        ),
+        ("delivery: { retry: [100000] }\n", "delivery.retry: wants at least one wait, each of 1 to 86400"),
     ];
     let rest = "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\n\
                 listeners: [{ protocol: relay, address: \"127.0.0.1:1\", tls: starttls }]\n";
@@ -169,7 +174,7 @@ fn a_mistake_is_named_with_its_place() {
         ("limits: { history-days: 0 }\n", "limits.history-days"),
     ];
     for (text, want) in cases.into_iter().chain(evidence).chain(offers) {
-        let added = ["scanners", "targets", "evidence", "offers", "limits"].iter().any(|key| text.starts_with(key));
+        let added = ["scanners", "targets", "evidence", "offers", "limits", "delivery"].iter().any(|key| text.starts_with(key));
         let text = if added { format!("{rest}{text}") } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();

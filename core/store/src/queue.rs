@@ -3,6 +3,8 @@
 //! An entry is one message with the recipients it still has to reach. A recipient leaves in the transaction that
 //! settles it (filed, sent on, reported); the entry and its content leave with the last one.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 use sigillo_mail::{Mailbox, ReversePath};
@@ -134,6 +136,33 @@ impl Reader<'_> {
              GROUP BY entry ORDER BY MIN(due) LIMIT ?2",
         )?;
         Ok(statement.query_map((now as i64, limit as i64), |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// The same, but for recipients whom other servers have to be asked to take and whose domain is one to `skip`.
+    pub fn due_entries_but(
+        &self,
+        now: Millis,
+        limit: usize,
+        mut skip: impl FnMut(&str) -> bool,
+    ) -> Result<Vec<EntryId>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT r.entry, r.address, r.state = 'pending' AND e.phase = 'delivery'
+             FROM recipients r JOIN entries e ON e.id = r.entry
+             WHERE r.state IN ('pending', 'filed') AND r.due <= ?1 ORDER BY r.due",
+        )?;
+        let mut rows = statement.query([now as i64])?;
+        let (mut found, mut known) = (Vec::new(), HashSet::new());
+        while found.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let (entry, address, leaves): (EntryId, String, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+            if (leaves && skip(domain)) || !known.insert(entry.clone()) {
+                continue;
+            }
+            found.push(entry);
+        }
+        Ok(found)
     }
 
     /// The first instant after `now` at which a recipient or a timer is due.

@@ -336,6 +336,32 @@ async fn a_damaged_entry_is_an_error_of_that_entry_only() {
     assert_eq!(store.read(|r| r.due_entries(u64::MAX / 2, 10)).await.unwrap().len(), 2);
 }
 
+/// Attack S10: what waits for a server whose places are taken is passed over, and nothing else is.
+#[tokio::test]
+async fn s10_only_what_another_server_must_take_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 1000).await;
+    let put = |id: &'static str, recipients: &'static [&'static str], phase: Phase| {
+        let recipients = recipients.iter().map(|address| mailbox(address)).collect();
+        store.write(move |tx| {
+            let message = tx.put_message(&Rope::from_bytes("x"))?;
+            tx.enqueue(&NewEntry { recipients, phase, ..entry(id, message) })
+        })
+    };
+    put("waits", &["a@slow.example"], Phase::Delivery).await.unwrap();
+    put("both", &["a@slow.example", "b@other.example"], Phase::Delivery).await.unwrap();
+    put("chain", &["a@slow.example"], Phase::Reception).await.unwrap();
+    put("filed", &["a@slow.example"], Phase::Delivery).await.unwrap();
+    let filed = store.read(|r| r.entry("filed")).await.unwrap().unwrap().recipients[0].id;
+    store.write(move |tx| tx.mark_filed(filed)).await.unwrap();
+    let due = |limit| store.read(move |r| r.due_entries_but(u64::MAX / 2, limit, |domain| domain == "slow.example"));
+    let mut found = due(10).await.unwrap();
+    found.sort();
+    assert_eq!(found, ["both", "chain", "filed"]);
+    assert_eq!(due(2).await.unwrap().len(), 2);
+    assert_eq!(store.read(|r| r.due_entries_but(u64::MAX / 2, 10, |_| false)).await.unwrap().len(), 4);
+}
+
 /// Attack S2: a full disk is an error of what did not fit, never a 250; with room again the store goes on.
 #[tokio::test]
 async fn a_database_that_cannot_grow_refuses_and_recovers() {

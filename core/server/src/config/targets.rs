@@ -30,6 +30,9 @@ const CONNECTIONS_MAX: usize = 256;
 const EXPIRE_HOURS: u64 = 24;
 /// Most hours: 30 days, as long as a key is remembered.
 const EXPIRE_HOURS_MAX: u64 = 720;
+/// Most seconds between two attempts: a day. What the outbox finds put off for longer it takes for put off by a clock
+/// that has been set back, and asks at once.
+pub(super) const RETRY_WAIT_MAX: u64 = 86_400;
 /// Octets of content by default.
 const SIZE_MAX: u64 = 256 * 1024 * 1024;
 
@@ -149,8 +152,8 @@ impl TargetLimits {
         if !(1..=CONNECTIONS_MAX).contains(&self.connections) {
             return Err(format!("limits.connections wants 1 to {CONNECTIONS_MAX}"));
         }
-        if self.retry.as_ref().is_some_and(|retry| retry.is_empty() || retry.contains(&0)) {
-            return Err("limits.retry wants at least one wait, each of a second or more".into());
+        if self.retry.as_ref().is_some_and(|retry| !are_waits(retry)) {
+            return Err(format!("limits.retry wants at least one wait, each of 1 to {RETRY_WAIT_MAX} seconds"));
         }
         if !(1..=EXPIRE_HOURS_MAX).contains(&self.expire_hours) {
             return Err(format!("limits.expire-hours wants 1 to {EXPIRE_HOURS_MAX}"));
@@ -279,6 +282,11 @@ impl HttpAuth {
             _ => Ok(Auth::None),
         }
     }
+}
+
+/// Whether these are seconds between attempts.
+pub(super) fn are_waits(retry: &[u64]) -> bool {
+    !retry.is_empty() && retry.iter().all(|seconds| (1..=RETRY_WAIT_MAX).contains(seconds))
 }
 
 /// A secret of one line from a file that only the owner may read.
