@@ -81,6 +81,40 @@ async fn con_01_an_sftp_server_that_is_down_slow_or_speaks_garbage_has_taken_not
     assert!(matches!(fetched, Err(FetchError::Unavailable(_))), "{fetched:?}");
 }
 
+/// A port where somebody says one octet from time to time, without end.
+async fn drips(head: &'static [u8], octet: u8) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = socket.write_all(head).await;
+                while socket.write_all(&[octet]).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Each octet comes within the time; the answer does not.
+#[tokio::test]
+async fn con_01_a_server_that_drips_has_taken_nothing() {
+    let most = Duration::from_secs(20);
+    for (head, octet) in [(&b""[..], b'x'), (b"SSH-2.0-x\r\n\0\0\x10\0\x05", b'x')] {
+        let target = sftp(drips(head, octet).await);
+        let asked = request("path", "a.tar");
+        let attempt = tokio::time::timeout(most, target.attempt(&asked)).await.expect("it ends");
+        assert!(away(&attempt), "{attempt:?}");
+    }
+    for head in [&b""[..], b"HTTP/1.1 404 Not Found\r\nX: ", b"HTTP/1.1 503 No\r\ncontent-length: 9999\r\n\r\n"] {
+        let port = drips(head, b'x').await;
+        let attempt = tokio::time::timeout(most, put(port)).await.expect("it ends");
+        assert!(away(&attempt), "{attempt:?}");
+    }
+}
+
 /// A bucket in memory that keeps the rules of the protocol as far as they are asked about here.
 #[derive(Default)]
 struct Bucket {
@@ -222,6 +256,10 @@ async fn con_01_a_bucket_that_is_down_slow_or_speaks_garbage_has_taken_nothing()
         panic!("it says when to come again")
     };
     assert_eq!(wait, Duration::from_secs(7));
+    // A portal in between answers everything; that nothing can be put under the name is not what it says.
+    let portal = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let (port, _) = Bucket { broken: Some(portal), ..Bucket::default() }.start().await;
+    assert!(away(&put(port).await));
     let denied = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
     let (port, _) = Bucket { broken: Some(denied), ..Bucket::default() }.start().await;
     assert!(matches!(put(port).await, Attempt::Later { away: false, .. }), "an operator can mend that");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
 use sigillo_delivery::outbox::http::{Auth, HttpTarget, Meanings};
-use sigillo_delivery::outbox::{Attempt, Protocol, Request, Target, TargetOptions, Web, WebAddress};
+use sigillo_delivery::outbox::{Attempt, Fetch, Protocol, Request, Target, TargetOptions, Web, WebAddress};
 use sigillo_delivery::{HeaderValue, Schedule};
 use sigillo_mail::rope::{NoSource, Range};
 use sigillo_mail::{Rope, Segment, Source};
@@ -172,6 +172,88 @@ async fn nothing_but_a_whole_answer_is_done() {
             assert_eq!(wait, Duration::from_secs(3600), "what a stranger asks for is bounded");
         }
     }
+}
+
+/// A server that says the first words, then one more octet from time to time, without end. Returns its URL.
+fn drips(head: &'static [u8], octet: u8) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let _ = socket.read(&mut [0; 4096]);
+        let _ = socket.write_all(head);
+        while socket.write_all(&[octet]).is_ok() {
+            std::thread::sleep(PATIENCE / 10);
+        }
+    });
+    url
+}
+
+/// Each octet comes within the time; the answer does not.
+#[tokio::test]
+async fn an_answer_that_drips_is_none() {
+    for (head, octet) in [
+        (&b"HTTP/1.1 200 OK\r\nX: "[..], b'x'),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b'x'),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b'x'),
+    ] {
+        let target = target(&drips(head, octet), Auth::None);
+        let asked = request(&[], None);
+        let attempt = tokio::time::timeout(PATIENCE * 5, target.attempt(&asked)).await;
+        let attempt = attempt.expect("the target's time is for the whole answer");
+        assert!(matches!(attempt, Attempt::Later { away: true, .. }), "{attempt:?}");
+    }
+}
+
+/// «Taken» of what was not sent to its end is no word to believe; a refusal is.
+#[tokio::test]
+async fn an_answer_before_the_whole_content_takes_nothing() {
+    for (said, word) in [
+        (&b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"[..], "away"),
+        (b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", "refused"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let peer = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(said);
+            std::thread::sleep(PATIENCE / 4); // and reads no more: no buffer holds what is still to come
+        });
+        let content = Rope::from_range(Range { file: 1, offset: 0, length: 64 << 20 });
+        let asked = Request { source: Arc::new(Zeros), ..request(&[("method", "PUT")], Some(content)) };
+        let attempt = target(&url, Auth::None).attempt(&asked).await;
+        assert_eq!(attempt.word(), word, "{attempt:?}");
+        peer.join().unwrap();
+    }
+}
+
+/// A service that knows the key would give the answer of the first reading to every other.
+#[tokio::test]
+async fn what_is_read_back_has_no_key() {
+    let (url, heard) = server(vec![b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabcd"]);
+    let (sender, mut pieces) = tokio::sync::mpsc::channel(4);
+    let fetch = Fetch { parameters: vec![("path".into(), "a.tar".into())], offset: 2, length: 4 };
+    target(&url, Auth::None).fetch(&fetch, sender).await.unwrap();
+    assert_eq!(&pieces.recv().await.unwrap()[..], b"abcd");
+    let heard = heard.join().unwrap().remove(0).to_ascii_lowercase();
+    assert!(heard.contains("\r\nrange: bytes=2-5\r\n") && !heard.contains("idempotency-key"), "{heard}");
+}
+
+/// What the service answers to a request that it knows by its key; two answers to one request are one.
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
+    let (url, heard) = server(vec![b"", ACCEPTED]);
+    let target = target(&url, Auth::None);
+    assert_eq!(target.attempt(&request(&[], None)).await.word(), "away");
+    assert_eq!(target.attempt(&request(&[], None)).await.word(), "done");
+    for heard in heard.join().unwrap() {
+        assert!(heard.to_ascii_lowercase().contains("\r\nidempotency-key: alerts-digest.1\r\n"), "{heard}");
+    }
+    let twice: &'static [u8] = Box::leak([ACCEPTED, ACCEPTED].concat().into_boxed_slice());
+    let (url, _) = server(vec![twice]);
+    let Attempt::Done(said) = self::target(&url, Auth::None).attempt(&request(&[], None)).await else { panic!("not done") };
+    assert_eq!(&said.body[..], b"0: Accepted for delivery\r\n");
 }
 
 #[tokio::test]

@@ -199,6 +199,16 @@ async fn nothing_but_an_answer_with_an_id_is_done() {
             ),
         ),
         (
+            "an answer to a bind instead",
+            "away",
+            Box::new(|u| if u.id == BIND { good(u) } else { (unit(BIND | RESPONSE, 0, u.number, b"x\0"), false) }),
+        ),
+        (
+            "an answer to a submission instead of the bind's",
+            "away",
+            Box::new(|u| if u.id == BIND { (unit(SUBMIT | RESPONSE, 0, u.number, b"x\0"), false) } else { good(u) }),
+        ),
+        (
             "success without an id",
             "later",
             Box::new(|u| if u.id == BIND { good(u) } else { (unit(SUBMIT | RESPONSE, 0, u.number, &[]), false) }),
@@ -216,6 +226,48 @@ async fn nothing_but_an_answer_with_an_id_is_done() {
     }
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     assert_eq!(target(nobody).attempt(&request("ciao")).await.word(), "away");
+}
+
+/// Each octet comes within the time; the answer does not.
+#[tokio::test]
+async fn an_answer_that_drips_is_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let asked = read(&mut socket).unwrap();
+        let (bound, _) = good(&asked);
+        socket.write_all(&bound).unwrap();
+        let asked = read(&mut socket).unwrap();
+        let long = unit(SUBMIT | RESPONSE, 0, asked.number, &[b'x'; 10_000]);
+        for octet in long {
+            if socket.write_all(&[octet]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let target = target(port);
+    let asked = request("ciao");
+    let attempt = tokio::time::timeout(Duration::from_secs(20), target.attempt(&asked)).await;
+    assert_eq!(attempt.expect("the target's time is for the whole answer").word(), "away");
+}
+
+/// The protocol has no key by which a message centre could know a message again: what was taken without our knowing goes
+/// out once more, and no more than that (alerts say counts, so twice is better than never).
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again() {
+    let mut lost = false;
+    let (port, units) = centre(move |asked| match asked.id {
+        SUBMIT if !std::mem::replace(&mut lost, true) => (vec![], true),
+        _ => good(asked),
+    });
+    let target = target(port);
+    assert_eq!(target.attempt(&request("uno")).await.word(), "away");
+    assert_eq!(target.attempt(&request("uno")).await.word(), "done");
+    let submitted = submitted(&units);
+    assert_eq!(submitted.len(), 2);
+    assert_eq!(submitted[0], submitted[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,8 +144,11 @@ impl HttpTarget {
                 built.headers.push((name.clone(), value.clone()));
             }
         }
-        let key = HeaderValue::from_str(&request.key).map_err(|error| error.to_string())?;
-        built.headers.push((HeaderName::from_static("idempotency-key"), key));
+        // What is only read has none: a service that knows the field would give every reading the first one's answer.
+        if !request.key.is_empty() {
+            let key = HeaderValue::from_str(&request.key).map_err(|error| error.to_string())?;
+            built.headers.push((HeaderName::from_static("idempotency-key"), key));
+        }
         match &self.auth {
             Auth::None => {}
             Auth::Header { name, value } => {
@@ -172,6 +175,10 @@ impl HttpTarget {
             body: answer.body,
         };
         match self.meanings.of(answer.status) {
+            Meaning::Done if answer.early => {
+                let said = Said { text: "it answered before it had the whole content".into(), ..said };
+                Attempt::Later { said, away: true, wait: None }
+            }
             Meaning::Done => Attempt::Done(said),
             Meaning::Refused => Attempt::Refused(said),
             // RFC 9110 §15.6.3 and §15.6.5: whoever answers for the service says that the service is away.
@@ -202,7 +209,7 @@ impl Protocol for HttpTarget {
 
     async fn fetch(&self, fetch: &Fetch, pieces: Pieces) -> Result<(), FetchError> {
         let request = Request {
-            key: "fetch".into(),
+            key: String::new(),
             parameters: fetch.parameters.clone(),
             content: None,
             source: Arc::new(sigillo_mail::rope::NoSource),

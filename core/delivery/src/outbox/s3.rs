@@ -120,8 +120,11 @@ impl S3 {
             404 => return Ok(There::Nothing),
             _ => return Err(judge(&answer, "looking whether it is there")),
         }
-        if number(&answer.headers, CONTENT_LENGTH) != Some(size) {
-            return Ok(There::Other);
+        match number(&answer.headers, CONTENT_LENGTH) {
+            Some(there) if there == size => {}
+            Some(_) => return Ok(There::Other),
+            // Every server of the protocol says it (of an empty object, too).
+            None => return Err(Attempt::away("it says of no object how large it is: that is no S3 server")),
         }
         let told = answer.headers.get(CHECKSUM).and_then(|value| value.to_str().ok());
         let found = match told {

@@ -141,7 +141,7 @@ impl SmppTarget {
         for (index, message) in messages.into_iter().enumerate().skip(begun) {
             self.turn().await;
             let answered = match self.session().await {
-                Ok(session) => session.ask(message).await,
+                Ok(session) => session.submit(message).await,
                 Err(why) => Err(why),
             };
             let Answered { status, message_id } = match answered {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ impl Progress {
 pub struct Upload {
     pieces: Receiver<io::Result<Bytes>>,
     left: u64,
+    /// Every octet was taken.
+    whole: Arc<AtomicBool>,
     progress: Option<Progress>,
 }
 
@@ -73,7 +76,12 @@ impl Upload {
                 }
             }
         });
-        Upload { pieces, left, progress: None }
+        Upload { pieces, left, whole: Arc::new(AtomicBool::new(left == 0)), progress: None }
+    }
+
+    /// Tells, also when the content is elsewhere, whether every octet of it was taken.
+    pub fn whole(&self) -> Arc<AtomicBool> {
+        self.whole.clone()
     }
 
     /// Every piece that is taken counts as progress.
@@ -101,6 +109,7 @@ impl Upload {
         Poll::Ready(match piece {
             Some(Ok(octets)) => {
                 self.left = self.left.saturating_sub(octets.len() as u64);
+                self.whole.store(self.left == 0, Ordering::SeqCst);
                 Some(Ok(octets))
             }
             Some(Err(error)) => Some(Err(error)),

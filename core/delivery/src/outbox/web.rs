@@ -2,6 +2,7 @@
 //! is reached is what the configuration names: [`super::egress`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -83,6 +84,8 @@ pub struct WebAnswer {
     pub location: Option<String>,
     /// The body, cut at [`BODY_MAX`].
     pub body: Bytes,
+    /// It began before the server had been sent the whole content: it may refuse so, and cannot have taken it.
+    pub early: bool,
 }
 
 impl WebAddress {
@@ -115,7 +118,7 @@ impl WebAddress {
 
 impl Web {
     /// `tls`: what the server must prove. `timeout`: for it to make progress, to take a piece of the content or to give
-    /// one of the answer.
+    /// the answer; one of what is read back.
     pub fn new(address: WebAddress, tls: Arc<ClientConfig>, timeout: Duration) -> Web {
         Web { address, tls, timeout }
     }
@@ -161,7 +164,11 @@ impl Web {
     }
 
     async fn run(&self, request: WebRequest, progress: &Progress) -> Result<WebAnswer, WebError> {
-        answer(self.open(request, progress).await?, progress).await
+        let whole = request.content.as_ref().map(Upload::whole);
+        let response = self.open(request, progress).await?;
+        let early = whole.is_some_and(|whole| !whole.load(Ordering::SeqCst));
+        // All of it within the time, not piece by piece: what drips is no answer.
+        Ok(WebAnswer { early, ..answer(response).await? })
     }
 
     /// Up to the head of the answer.
@@ -224,7 +231,7 @@ async fn send(
     })
 }
 
-async fn answer(response: Response<Incoming>, progress: &Progress) -> Result<WebAnswer, WebError> {
+async fn answer(response: Response<Incoming>) -> Result<WebAnswer, WebError> {
     let text = |name: HeaderName| {
         let value = response.headers().get(name)?.to_str().ok()?;
         Some(value.trim().to_owned())
@@ -235,7 +242,6 @@ async fn answer(response: Response<Incoming>, progress: &Progress) -> Result<Web
     let (head, mut body) = response.into_parts();
     let mut content = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        progress.touch();
         let Ok(data) = frame.map_err(away)?.into_data() else { continue };
         let room = BODY_MAX - content.len();
         content.extend_from_slice(&data[..data.len().min(room)]);
@@ -244,7 +250,8 @@ async fn answer(response: Response<Incoming>, progress: &Progress) -> Result<Web
         }
     }
     let retry_after = seconds.map(|wait| wait.min(ASKED_WAIT_MAX));
-    Ok(WebAnswer { status, headers: head.headers, retry_after, location, body: content.freeze() })
+    let body = content.freeze();
+    Ok(WebAnswer { status, headers: head.headers, retry_after, location, body, early: false })
 }
 
 /// Whether a part begins where it was asked for (RFC 9110 §14.4).

@@ -76,10 +76,16 @@ fn failed(what: &str, error: &ssh2::Error) -> Failure {
     }
 }
 
-/// Files tell their failures as those of any file: what the server said is lost but for its kind.
+/// Files tell their failures as those of any file: what the server said is lost but for its kind. One that stopped
+/// answering is away.
 fn broken(what: &str, error: &std::io::Error) -> Failure {
-    Failure::Later(None, format!("{what}: {error}"))
+    let words = format!("{what}: {error}");
+    if error.kind() == std::io::ErrorKind::TimedOut { Failure::Away(words) } else { Failure::Later(None, words) }
 }
+
+/// Errors of the library at which nobody was heard: LIBSSH2_ERROR_SOCKET_SEND, _TIMEOUT, _SOCKET_DISCONNECT,
+/// _SOCKET_TIMEOUT, _SOCKET_RECV.
+const GONE: [i32; 5] = [-7, -9, -13, -30, -43];
 
 pub struct Session {
     sftp: ssh2::Sftp,
@@ -108,7 +114,13 @@ impl Session {
             }
             Login::Password(password) => session.userauth_password(user, password),
         };
-        login.map_err(|error| Failure::Later(None, format!("login as {user}: {}", error.message())))?;
+        login.map_err(|error| {
+            let words = format!("login as {user}: {}", error.message());
+            match error.code() {
+                ErrorCode::Session(code) if GONE.contains(&code) => Failure::Away(words),
+                _ => Failure::Later(None, words),
+            }
+        })?;
         let sftp = session.sftp().map_err(|error| Failure::Away(format!("no sftp there: {}", error.message())))?;
         Ok(Session { sftp, _session: session })
     }

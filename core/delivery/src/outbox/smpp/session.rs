@@ -11,7 +11,7 @@ use rusmpp_core::command::owned::Command;
 use rusmpp_core::decode::owned::DecodeWithLength;
 use rusmpp_core::encode::Length;
 use rusmpp_core::encode::owned::Encode;
-use rusmpp_core::pdus::owned::{DeliverSmResp, Pdu};
+use rusmpp_core::pdus::owned::{DeliverSmResp, Pdu, SubmitSm};
 use rusmpp_core::{CommandId, CommandStatus};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
@@ -41,7 +41,8 @@ pub(super) struct Answered {
     pub message_id: String,
 }
 
-type Waiting = Mutex<HashMap<u32, oneshot::Sender<Answered>>>;
+/// Who waits for the answer to a number, and what that answer must be.
+type Waiting = Mutex<HashMap<u32, (CommandId, oneshot::Sender<Answered>)>>;
 
 /// A bound session. To drop it ends it.
 pub(super) struct Session {
@@ -86,7 +87,7 @@ impl Session {
         });
         let reader = tokio::spawn(shared.clone().read(reader));
         let session = Session { shared, reader };
-        let answer = session.ask(bind).await?;
+        let answer = session.ask(CommandId::BindTransceiverResp, bind).await?;
         match answer.status {
             CommandStatus::EsmeRok => Ok(session),
             status => Err(format!("refused to bind: {status:?} ({:#x})", u32::from(status))),
@@ -98,14 +99,19 @@ impl Session {
         self.shared.over.load(Ordering::Acquire) || self.reader.is_finished()
     }
 
-    /// Sends a request and waits for its answer. No answer within the time ends the session: what comes after cannot be
-    /// told from what was meant before.
-    pub(super) async fn ask(&self, pdu: impl Into<Pdu>) -> Result<Answered, String> {
+    /// Submits a message.
+    pub(super) async fn submit(&self, message: SubmitSm) -> Result<Answered, String> {
+        self.ask(CommandId::SubmitSmResp, message).await
+    }
+
+    /// Sends a request and waits for its answer of this kind. No answer within the time ends the session: what comes
+    /// after cannot be told from what was meant before.
+    async fn ask(&self, kind: CommandId, pdu: impl Into<Pdu>) -> Result<Answered, String> {
         let shared = &self.shared;
         *shared.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let (answer, answered) = oneshot::channel();
         let number = shared.sequence.fetch_add(1, Ordering::Relaxed) & 0x7FFF_FFFF;
-        shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, answer);
+        shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (kind, answer));
         if self.is_over() {
             return Err("the session is over".into());
         }
@@ -239,8 +245,14 @@ impl Shared {
                     }
                     (_, status) => status,
                 };
-                if let Some(waiting) = waiting {
-                    let _ = waiting.send(Answered { status, message_id }); // nobody waits any more
+                match waiting {
+                    // An answer to something else under the number of ours: nothing it says can be told from the rest.
+                    Some((kind, _)) if kind != id && id != CommandId::GenericNack => {
+                        return Err(format!("answered {kind:?} with {id:?}"));
+                    }
+                    // Nobody may wait any more.
+                    Some((_, waiting)) => drop(waiting.send(Answered { status, message_id })),
+                    None => {}
                 }
             }
             CommandId::EnquireLink => reply(Pdu::EnquireLinkResp).await?,
