@@ -66,6 +66,25 @@ async fn what_is_not_a_whole_answer_is_an_error_that_says_why() {
     }
 }
 
+/// Each octet comes within the time; the answer does not.
+#[tokio::test]
+async fn an_answer_that_drips_is_none() {
+    for head in [&b"HTTP/1.1 200 OK\r\nX: "[..], b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(head);
+            while socket.write_all(b"x").is_ok() {
+                std::thread::sleep(BOUNDS.time / 4);
+            }
+        });
+        let ended = tokio::time::timeout(BOUNDS.time * 10, client().get(&url, BOUNDS)).await;
+        assert_eq!(ended.expect("the time is for the whole answer"), Err(HttpError::Time(BOUNDS.time)));
+    }
+}
+
 #[tokio::test]
 async fn a_server_without_a_believed_certificate_and_other_schemes_are_refused() {
     let (url, _) = server(b"HTTP/1.1 200 OK\r\n\r\n");

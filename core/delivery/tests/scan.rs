@@ -176,6 +176,22 @@ async fn a_scanner_that_is_down_or_slow_has_words_of_its_own() {
     });
     let slow = ScannerOptions { timeout: short, ..clamd(&fake) };
     assert_eq!(scan(slow, &whole(CONTENT)).await, Err(ScanError::Late(short)));
+    // Each octet of its answer comes within the time; the answer does not.
+    for (protocol, heard) in [
+        (Protocol::Clamd, Talk::content as fn(&mut Talk)),
+        (Protocol::Icap { service: "avscan".into() }, Talk::icap_content),
+    ] {
+        let drip = move |talk: &mut Talk| {
+            heard(talk);
+            while talk.say(b"x") {
+                std::thread::sleep(short / 8);
+            }
+        };
+        let clamav = protocol == Protocol::Clamd;
+        let fake = if clamav { Fake::clamd(drip) } else { Fake::icap(drip) };
+        let drips = ScannerOptions { timeout: short, ..options(protocol, &fake.address) };
+        assert_eq!(scan(drips, &whole(CONTENT)).await, Err(ScanError::Late(short)));
+    }
     let fake = Fake::clamd(Talk::sleep_until_closed);
     let deaf = ScannerOptions { timeout: short, ..clamd(&fake) };
     assert_eq!(scan(deaf, &whole(vec![b'x'; 32 << 20])).await, Err(ScanError::Late(short)));

@@ -255,12 +255,31 @@ async fn as_08_a_scanner_that_is_down_slow_or_shown_too_much_has_words_of_its_ow
         });
         let slow = ScannerOptions { timeout: short, ..options(protocol.clone(), &mute.address) };
         assert_eq!(scan(slow, &whole(CONTENT)).await, Err(ScanError::Late(short)));
+        // Each octet of its answer comes within the time; the answer does not.
+        let drip = Fake::any(move |talk| {
+            talk.sized_content();
+            while talk.say(b"x") {
+                std::thread::sleep(short / 8);
+            }
+        });
+        let drips = ScannerOptions { timeout: short, ..options(protocol.clone(), &drip.address) };
+        assert_eq!(scan(drips, &whole(CONTENT)).await, Err(ScanError::Late(short)));
         let small = ScannerOptions { size_max: 10, ..options(protocol.clone(), &mute.address) };
         let error = scan(small, &whole(CONTENT)).await.unwrap_err();
         assert!(matches!(error, ScanError::TooLarge(_)), "{error:?}");
         let part = View { encoding: Some("base64".into()), ..whole("Y2lhbw==\r\n") };
         assert_eq!(scan(options(protocol, &mute.address), &part).await, Err(ScanError::NotAMessage));
     }
+}
+
+/// A question changes nothing at a scanner, so that it may be asked twice; two answers to one question are not two.
+#[tokio::test]
+async fn as_08_an_answer_that_comes_twice_is_one_or_none() {
+    let report = rspamd(&Fake::any(says(checked("no action", "0.1").repeat(2))), &whole(CONTENT)).await.unwrap();
+    assert_eq!((report.threat, report.rating.unwrap().score), (None, 100));
+    let ham = "SPAMD/1.1 0 EX_OK\r\nSpam: False ; -0.1 / 5.0\r\nContent-length: 2\r\n\r\n\r\n".repeat(2);
+    let error = spamd(&Fake::any(says(ham)), &whole(CONTENT)).await.unwrap_err();
+    assert!(matches!(error, ScanError::Garbage(_)), "{error:?}");
 }
 
 /// Attack E6: what a scanner says stays one bounded line.

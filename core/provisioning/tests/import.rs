@@ -6,6 +6,7 @@ mod support;
 use proptest::prelude::*;
 use sigillo_mail::Rope;
 use sigillo_provisioning::import::Placed;
+use sigillo_provisioning::maildir::{folders, messages, open};
 use sigillo_store::Store;
 use sigillo_store::imports::Import;
 use support::House;
@@ -66,6 +67,38 @@ async fn mig_01_who_deleted_a_message_does_not_get_it_again() {
         .unwrap();
     assert_eq!(own.place(ADA, vec![message("INBOX", 1)]).await.unwrap(), [Placed::Before]);
     assert_eq!(count(own.store(), "INBOX"), 0);
+}
+
+/// MIG-03: a Maildir is a stranger's disk. One that is not there is said; a pipe is not waited for; any octets are a
+/// message, byte for byte.
+#[tokio::test]
+async fn mig_03_a_source_that_is_away_waits_or_holds_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("ada");
+    assert!(folders(&root).unwrap_err().to_string().contains("neither 'cur' nor 'new'"));
+    std::fs::create_dir_all(root.join("cur")).unwrap();
+    let pipe = root.join("cur/1700000001.M1.host:2,");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let garbage: Vec<u8> = (0..=255).filter(|octet| *octet != b'\n').collect();
+    std::fs::write(root.join("cur/1700000002.M1.host:2,S"), &garbage).unwrap();
+    std::fs::create_dir(root.join("cur/1700000003.M1.host:2,")).unwrap();
+    let (found, problems) = messages(&folders(&root).unwrap().0[0]).unwrap();
+    assert_eq!((found.len(), problems.len()), (1, 2), "{problems:?}");
+    assert!(open(&pipe).is_ok_and(|file| !file.metadata().unwrap().is_file()), "opened without waiting, and told apart");
+    let house = House::with_customer().await;
+    house.add(ADA).await;
+    let own = &house.provisioning;
+    for placed in [Placed::Filed, Placed::Before] {
+        let (name, content) = (found[0].name.clone(), Rope::from_bytes(garbage.clone()));
+        let brought = Import { name, content, ..message("INBOX", 1) };
+        assert_eq!(own.place(ADA, vec![brought]).await.unwrap(), [placed]);
+    }
+    let inside = |reader: &sigillo_store::Reader<'_>| {
+        let inbox = reader.folder(ADA, "INBOX")?.unwrap().id;
+        reader.message(reader.items(inbox)?[0].message)
+    };
+    let there = own.store().look(inside).unwrap();
+    assert_eq!(there.to_bytes(&**own.store().segments()).unwrap(), garbage);
 }
 
 proptest! {
