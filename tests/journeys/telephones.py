@@ -1,6 +1,6 @@
 """What stands around alerts: a mail server of other people's making, an SMS gateway (Kannel), and a message centre.
 
-Each is started on loopback with a configuration of its own and ended at the end. The mail server (aiosmtpd) and the
+In front of the message centre stands stunnel, for those who want TLS. Each is started on loopback with a configuration of its own and ended at the end. The mail server (aiosmtpd) and the
 message centre (smpp34) are libraries with a server in them; the few lines around them only write down what came.
 """
 
@@ -86,6 +86,17 @@ username = sigillo
 password = {password}
 max-messages = 10
 default-sender = Sigillo
+"""
+
+
+TLS_FRONT = """\
+foreground = yes
+pid =
+[centre]
+accept = 127.0.0.1:{port}
+connect = 127.0.0.1:{centre}
+cert = {certificate}
+key = {folder}/key.pem
 """
 
 
@@ -176,6 +187,40 @@ class Gateway:
     def stop(self):
         self.box.stop()
         self.bearer.stop()
+
+
+class TlsFront:
+    """stunnel in front of a message centre, with a certificate for `centre.example` under a root of its own."""
+
+    def __init__(self, folder, centre, port):
+        self.folder, self.centre, self.port, self.process = folder / "stunnel", centre, port, None
+        self.folder.mkdir()
+        for root in ("root", "stranger"):
+            self._openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{root}.key", "-out", f"{root}.pem",
+                          "-days", "400", "-subj", f"/CN={root}")
+        self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "request.pem",
+                      "-subj", "/CN=centre.example", "-addext", "subjectAltName=DNS:centre.example")
+        for root in ("root", "stranger"):
+            self._openssl("x509", "-req", "-in", "request.pem", "-CA", f"{root}.pem", "-CAkey", f"{root}.key",
+                          "-CAcreateserial", "-days", "400", "-copy_extensions", "copy", "-out", f"by-{root}.pem")
+
+    def _openssl(self, *words):
+        harness.run("openssl", *words, cwd=self.folder)
+
+    @property
+    def root(self):
+        return self.folder / "root.pem"
+
+    def start(self, signed_by="root"):
+        conf = self.folder / "stunnel.conf"
+        certificate = self.folder / f"by-{signed_by}.pem"
+        conf.write_text(TLS_FRONT.format(port=self.port, centre=self.centre, certificate=certificate, folder=self.folder))
+        self.process = Process(["/usr/bin/stunnel4", conf], self.port, self.folder / "log").start()
+        return self
+
+    def stop(self):
+        if self.process is not None:
+            self.process.stop()
 
 
 def text_of(record):

@@ -36,6 +36,7 @@ pub const JOURNEYS: &[Need] = &[
     ("/usr/lib/dovecot/imap", "dovecot-imapd"),
     ("slapd", "slapd"),
     ("/usr/sbin/bearerbox", "kannel"),
+    ("stunnel4", "stunnel4"),
     ("dnsmasq", "dnsmasq-base"),
     ("sshd", "openssh-server"),
     ("nginx", "nginx"),

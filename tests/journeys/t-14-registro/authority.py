@@ -59,6 +59,7 @@ class Authority:
         self.lock = threading.Lock()  # the tool counts in a file
         self.ahead = None  # such as "+47d": its clock is that much ahead (Debian's faketime)
         self.authorization = None  # what a question must show, if anything
+        self.last, self.instead = None, []  # the last genuine answer; what the next questions are answered with
 
     @classmethod
     def again(cls, folder, port=0):
@@ -80,7 +81,8 @@ class Authority:
             (self.folder / "q.tsq").write_bytes(question)
             ahead = ["faketime", "-f", self.ahead] if self.ahead else []
             harness.run(*ahead, "openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "q.tsq", "-out", "r.tsr", cwd=self.folder)
-            return (self.folder / "r.tsr").read_bytes()
+            self.last = (self.folder / "r.tsr").read_bytes()
+            return self.last
 
     def start(self):
         authority = self
@@ -92,7 +94,7 @@ class Authority:
                     return self.send_error(415)
                 if authority.authorization and self.headers["Authorization"] != authority.authorization:
                     return self.send_error(401)
-                answer = authority.answer(question)
+                answer = authority.instead.pop(0) if authority.instead else authority.answer(question)
                 self.send_response(200)
                 self.send_header("Content-Type", "application/timestamp-reply")
                 self.send_header("Content-Length", str(len(answer)))

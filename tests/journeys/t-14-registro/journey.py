@@ -152,6 +152,19 @@ def wrong_authority(pair, authority, stranger):
     harness.wait_for(stamped, "the right authority's stamps", 180, 1)
 
 
+def lying_authority(pair, authority):
+    """Garbage, and an answer that was another question's: no stamp, and the server asks again."""
+    authority.instead = [b"<html>what is this</html>", authority.last]
+    exchange(pair, "marca sbagliata")
+    log(pair.alfa, "seal", "--json")
+    stamped = lambda: all(one["unstamped"] == 0 for one in json.loads(log(pair.alfa, "status", "--json")))
+    harness.wait_for(lambda: not authority.instead and stamped(), "stamps after two answers that were none", 180, 1)
+    said = pair.alfa.log.read_text()
+    for words, what in (("not the answer of a timestamp authority", "garbage"), ("belongs to other content", "an answer that comes twice")):
+        harness.check(words in said, f"{what} is no stamp: «{words}»")
+    harness.equal(findings(pair.alfa), [], "the log is whole")
+
+
 def tampering_with_files(pair, sealed, authority, stranger):
     """Each way of tampering with a file is found and named; so is a stamp that is not the right one."""
     registro = pair.alfa.folder / "data/registro"
@@ -309,6 +322,7 @@ def journey():
             sealed = sealed_and_stamped(pair, authority)
             authority_away(pair, authority)
             wrong_authority(pair, authority, stranger)
+            lying_authority(pair, authority)
             tampering_with_files(pair, sealed, authority, stranger)
             case(pair, client_id, authority)
             tampering_with_the_database(pair, sealed)

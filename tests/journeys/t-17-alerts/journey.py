@@ -2,7 +2,7 @@
 only, counts and nothing else, each arrival once, over restarts and while the gateway is away.
 
 E-mail goes to a mail server of other people's making; SMS over HTTP to Kannel, which hands them to a message centre, and
-then over SMPP to that message centre itself.
+then over SMPP to that message centre itself, in clear and through stunnel.
 """
 
 import email
@@ -32,7 +32,7 @@ def plugin(target, parameters=None, content=None):
     if content:
         lines.append(f'      sms-content: "{content}"')
     grants = [
-        "submit: { from: [avvisi@avvisi.alfa.example] }", "outbox: [gateway, centre]", "directory: read", "mac: true",
+        "submit: { from: [avvisi@avvisi.alfa.example] }", "outbox: [gateway, centre, centre-tls]", "directory: read", "mac: true",
         "mailboxes: read", "state: true", "timers: true",
     ]
     return "\n".join([*lines, "    grants:", *[f"      {grant}" for grant in grants]]) + "\n"
@@ -40,6 +40,7 @@ def plugin(target, parameters=None, content=None):
 
 OVER_HTTP = ("gateway", {"method": "POST", "path": "/cgi-bin/sendsms", "header.X-Kannel-To": "{number}", "header.Content-Type": "text/plain"}, "{text}")
 OVER_SMPP = ("centre",)
+OVER_TLS = ("centre-tls",)
 CHAIN = """
   - name: alerts
     stage: stored
@@ -57,6 +58,7 @@ class Alfa:
         self.recipient = telephones.mail_server(pair.folder, base)
         self.centre = telephones.message_centre(pair.folder, base + 1)
         self.gateway = telephones.Gateway(pair.folder, base + 1, [base + 2, base + 3, base + 4], SECRET)
+        self.front = telephones.TlsFront(pair.folder, base + 1, base + 5)
         self.policy = (self.server.folder / "policy.yaml").read_text()
         self.configure(base)
         self.obey(OVER_HTTP)
@@ -75,6 +77,8 @@ class Alfa:
             f"    headers: {{ X-Kannel-Username: sigillo, X-Kannel-From: Sigillo }}\n    {limits}\n"
             f'  centre: {{ protocol: smpp, address: "127.0.0.1:{base + 1}", tls: none, system-id: sigillo, '
             f"password-file: centre.secret, from: Sigillo, {limits} }}\n"
+            f'  centre-tls: {{ protocol: smpp, address: "127.0.0.1:{self.front.port}", server-name: centre.example, '
+            f"tls-anchors: {self.front.root}, system-id: sigillo, password-file: centre.secret, from: Sigillo, {limits} }}\n"
         )
         route = f'  routes:\n    - {{ domain: example.net, to: "127.0.0.1:{base}", tls: none }}\n'
         self.server.config.write_text(text.replace("  routes:\n", route, 1) + targets)
@@ -106,7 +110,7 @@ class Alfa:
         return [(record, telephones.text_of(record)) for record in self.centre.records()]
 
     def end(self):
-        for each in (self.gateway, self.centre, self.recipient):
+        for each in (self.gateway, self.front, self.centre, self.recipient):
             each.stop()
 
 
@@ -157,7 +161,12 @@ def arrives(alfa, carla):
 def tells_by_mail(alfa, carla):
     before = len(alfa.mails())
     arrives(alfa, carla)
+    alfa.recipient.stop()
     alfa.restart("+65m")
+    queued = lambda: [r for e in json.loads(alfa.server.command("queue", "list", "--json")) for r in e["recipients"] if r["address"] == ADDRESS and r["attempts"]]
+    harness.wait_for(queued, "the alert to wait in the queue")
+    harness.equal(len(alfa.mails()), before, "the recipient's server is away: the alert waits in the queue")
+    alfa.recipient.start()
     record, message = harness.wait_for(lambda: alfa.mails()[before:], "the alert by e-mail")[0]
     text = message.get_content()
     harness.equal((record["from"], record["to"], message["Auto-Submitted"]), ("<>", [ADDRESS], "auto-generated"), "after an hour and a restart the alert by e-mail comes")
@@ -214,12 +223,32 @@ def tells_by_smpp(alfa, carla):
     harness.wait_for(lambda: json.loads(alfa.server.command("outbox", "list", "--json")) == [], "the outbox to be empty")
 
 
+def tells_by_smpp_over_tls(alfa, carla):
+    messages = len(alfa.sms())
+    alfa.obey(OVER_TLS)
+    alfa.restart("+5h")
+    barrier(alfa, carla)
+    alfa.front.start(signed_by="stranger")
+    alfa.restart("+8h")
+    last = lambda: [r["last"]["text"] for r in json.loads(alfa.server.command("outbox", "list", "--json")) if r["state"] == "waiting" and r["attempts"]]
+    words = harness.wait_for(last, "the request to wait for a message centre that can be believed")[0]
+    harness.check("certificate" in words, f"a message centre with a stranger's certificate is told nothing: {words}")
+    harness.equal(len(alfa.sms()), messages, "no SMS came")
+    alfa.front.stop()
+    alfa.front.start()
+    record, text = harness.wait_for(lambda: alfa.sms()[messages:], "the alert by SMPP over TLS")[0]
+    harness.equal((record["from"], record["to"].lstrip("+")), ("Sigillo", NUMBER[1:]), "over SMPP and TLS, through stunnel, to one with the right certificate")
+    harness.check("1 certified message" in text, "with the count")
+    harness.wait_for(lambda: json.loads(alfa.server.command("outbox", "list", "--json")) == [], "the outbox to be empty")
+    harness.equal(len(alfa.sms()), messages + 1, "once")
+
+
 def tells_nobody_who_was_removed(alfa, carla):
     mails, messages = len(alfa.mails()), len(alfa.sms())
     barrier(alfa, carla)
     alfa.ask("remove", f"address={ADDRESS}")
     alfa.ask("remove", f"number={NUMBER}")
-    alfa.restart("+9h")
+    alfa.restart("+12h")
     barrier(alfa, carla)
     harness.equal((len(alfa.mails()), len(alfa.sms())), (mails, messages), "who was removed is told no more")
 
@@ -240,6 +269,7 @@ def journey():
             tells_by_mail(alfa, carla)
             tells_by_sms(alfa, carla)
             tells_by_smpp(alfa, carla)
+            tells_by_smpp_over_tls(alfa, carla)
             tells_nobody_who_was_removed(alfa, carla)
         finally:
             alfa.end()

@@ -3,7 +3,9 @@
     destination.py PORT RESOLVER-PORT FOLDER
 
 Each message lies in FOLDER as N.eml beside N.json (envelope, SPF). What FOLDER/mode says changes how it answers: `ok`,
-`garbage` (no SMTP at the end of data), `drop` (takes the message and cuts the connection). FOLDER/circles.json maps an address to
+`garbage` (no SMTP at the end of data), `drop` (takes the message and cuts the connection), `slow` (takes the message and
+answers when the mode is another), `drip` (the same, and says an octet of the answer from time to time).
+FOLDER/circles.json maps an address to
 [port, address]: what comes for it is sent on there, as users of ordinary providers have it done.
 """
 
@@ -67,6 +69,14 @@ class Handler:
                 await asyncio.to_thread(pass_on, content, address, *circles[address])
         if mode == "drop":
             server.transport.abort()
+        if mode == "drip":
+            server.transport.write(b"250-")
+        while mode in ("slow", "drip") and (FOLDER / "mode").read_text().strip() == mode:
+            await asyncio.sleep(0.1)
+            if mode == "drip":
+                server.transport.write(b"x")
+        if mode == "drip":
+            server.transport.write(b"\r\n")
         return "250 2.0.0 Ok"
 
 

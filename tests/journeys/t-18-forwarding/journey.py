@@ -12,6 +12,8 @@ from pathlib import Path
 import harness
 
 FORWARDS = "fwd.beta.example"
+# Queue entries that Beta works on at once, and copies at once on their way to the ordinary provider.
+PLACES = 2
 ORDINARY = "posta.beta.example"
 PLUGIN = """\
   forwarding:
@@ -271,6 +273,32 @@ def faults(pair, destination):
     harness.equal(len(events(pair.beta, "forwarded")), 2 + 3, "no copy was made twice")
 
 
+def slow(pair, destination):
+    """Each message that is sent here needs a place at Beta for itself, for its receipts and for what it makes."""
+    choose(pair.beta, "slow@mail.example")
+    have = lambda: [harness.id_of(content) for _, content in destination.taken("slow@mail.example")]
+    for mode, what in (("slow", "gives no answer"), ("drip", "drips its answer")):
+        before = len(have())
+        destination.mode(mode)
+        for number in range(PLACES):
+            certified(pair, f"To one who {what} {number}")
+        harness.wait_for(lambda: len(have()) == before + PLACES, "every place at the other side to be taken")
+        certified(pair, f"While it {what}")
+        harness.equal(len(have()), before + PLACES, f"the other side {what}: certified mail goes on, with its receipts, and another copy waits for a place")
+        destination.mode("ok")
+        harness.wait_for(lambda: len(have()) == before + PLACES + 1 and settled(pair.beta), "all copies")
+        harness.equal(len(set(have())), len(have()), "every copy came, and came once")
+    before = len(have())
+    destination.mode("slow")
+    certified(pair, "Taken while we stop")
+    harness.wait_for(lambda: len(have()) == before + 1, "a copy without an answer")
+    harness.equal(pair.beta.stop(), 0, "a server that waits for an answer stops all the same")
+    destination.mode("ok")
+    pair.beta.start()
+    harness.wait_for(lambda: len(have()) == before + 2 and settled(pair.beta), "the copy that had no answer")
+    harness.equal(len(set(have()[before:])), 1, "and sends what had no answer again: the same message (RFC 1047)")
+
+
 def suspended_and_resumed(pair, destination):
     choose(pair.beta, "gone@mail.example")
     for number in range(4):
@@ -368,6 +396,7 @@ def prepare(provider, domain, destination, resolver):
     (provider.folder / "policy.yaml").write_text(policy.rstrip() + "\n" + LAST)
     config = provider.config.read_text()
     config = config.replace("  routes:\n", f'  routes:\n    - {{ domain: mail.example, to: "127.0.0.1:{destination}", tls: none }}\n', 1)
+    config = config.replace("limits: {", f"limits: {{ dispatch: {PLACES},", 1)
     provider.config.write_text(config + f'authentication: {{ resolvers: ["127.0.0.1:{resolver}"], timeout: 6 }}\n')
     provider.command("domain", "add", domain, "--class", "ordinary")
 
@@ -400,6 +429,7 @@ def journey():
             copies = copies_are_what_was_received(pair, destination)
             reports_end_here(pair, destination, copies)
             faults(pair, destination)
+            slow(pair, destination)
             suspended_and_resumed(pair, destination)
             circles_end(pair, destination)
             senders_are_checked(pair, resolver, signed)

@@ -1,5 +1,6 @@
 """Legal preservation: what the archive holds since 45 days, and the logs, deposited at real systems over SFTP, S3 and HTTPS,
-byte for byte, with stamped indexes that other software verifies; found, shown and exported again."""
+byte for byte, with stamped indexes that other software verifies; found, shown and exported again. A server with another
+host key gets nothing, one that does not know us nothing either, and when an operator has mended it everything goes."""
 
 import hashlib
 import io
@@ -15,7 +16,7 @@ import harness
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "t-14-registro"))
 from authority import Authority  # noqa: E402
-from services import Https, S3, Sftp  # noqa: E402
+from services import Https, S3, Sftp, Wire  # noqa: E402
 
 SCHEMA = harness.ROOT / "plugins/conservation/schema/pindex.xsd"
 SINCRO = "{http://www.uni.com/U3011/sincro-v2/}"
@@ -148,8 +149,16 @@ def set_policy(provider, shipped, target, protocol):
     (provider.folder / "policy.yaml").write_text(policy(shipped, target, protocol))
 
 
-def fortyfive_days(pair, authority, sftp, mailbox, delivered):
-    """Nothing before 45 days; then, with the system down, nothing leaves the archive; then everything goes."""
+def still_waits(provider, mailbox, words, what):
+    """Packages wait in the outbox because of what these words say; nothing has left the archive."""
+    last = lambda: [r["last"]["text"] for r in json.loads(provider.command("outbox", "list", "--json")) if r["state"] == "waiting" and r["attempts"]]
+    harness.wait_for(lambda: any(words in text for text in last()), f"the outbox to say «{words}» (it says {last()})", 60, 0.5)
+    harness.equal(len(archived(provider, mailbox)), MESSAGES, f"{what}: packages wait, the archive keeps all, and the operator reads why")
+
+
+def fortyfive_days(pair, authority, sftp, mailbox, delivered, configure):
+    """Nothing before 45 days; then, with the system down or another in its place, nothing leaves the archive; then
+    everything goes."""
     alfa = pair.alfa
     before = archived(alfa, mailbox)
     harness.equal(len(before), MESSAGES, "the archive has every message")
@@ -161,9 +170,22 @@ def fortyfive_days(pair, authority, sftp, mailbox, delivered):
     harness.wait_for(lambda: waiting() > 0, "the daily run that was missed to be made up for", 60)
     harness.equal(len(archived(alfa, mailbox)), MESSAGES, "47 days later packages wait for a system that is down, and the archive keeps all")
     alfa.kill()
+    configure(sftp_key="other")
     alfa.start(LATER[0])
     sftp.start()
+    still_waits(alfa, mailbox, "another host key", "a server with another host key than the one that is named")
+    harness.equal(list(sftp.files.rglob("*")), [], "it was sent nothing")
+    alfa.stop()
+    wire = Wire(sftp, lambda: bool(sftp.packages()))
+    configure(sftp_port=wire.port)
+    alfa.start(LATER[0])
+    harness.wait_for(lambda: wire.is_cut, "a package to lie there", 120)
+    harness.equal(len(archived(alfa, mailbox)), MESSAGES, "the wire is cut when a package lies there: without its answer nothing leaves the archive")
+    alfa.stop()
+    configure()
+    alfa.start(LATER[0])
     settled(alfa, mailbox)
+    harness.check("it was there already, the same" in alfa.log.read_text(), "what was there already is found to be the same and not put again")
     packages = {name: content for name, content in sftp.packages().items() if not name.startswith("logs/")}
     harness.check(all(name.startswith(f"{mailbox}/") for name in packages) and len(packages) >= 2, f"after a power cut and with the system back: {len(packages)} packages over SFTP")
     same_messages(packages, delivered, authority, pair.folder)
@@ -232,8 +254,8 @@ def exhibition(pair, mailbox, delivered):
     harness.check(any(one.get("denied") for one in seen) and any(one["as"] == "manager" and one["operation"] == "export" for one in seen), "every access is in the message log, the refused one too")
 
 
-def another_system(pair, shipped, authority, word, protocol, service, mailbox, delivered, ahead):
-    """The same over another protocol, for another mailbox."""
+def another_system(pair, shipped, authority, word, protocol, service, mailbox, delivered, ahead, mend=None):
+    """The same over another protocol, for another mailbox; `mend` looks at what is wrong and puts it right."""
     alfa = pair.alfa
     alfa.stop()
     set_policy(alfa, shipped, word, protocol)
@@ -242,6 +264,8 @@ def another_system(pair, shipped, authority, word, protocol, service, mailbox, d
     alfa.command("mailbox", "set", mailbox, "conservation", "on")
     answer = ask(alfa, "run", f"mailbox={mailbox}")
     harness.equal((answer["files"], answer["not-done"]), (MESSAGES, 0), f"a run of one mailbox packs all of it ({protocol})")
+    if mend:
+        mend()
     settled(alfa, mailbox)
     packages = {name: content for name, content in service.packages().items() if "logs/" not in name}
     harness.check(len(packages) >= 2, f"{len(packages)} packages over {protocol}")
@@ -270,8 +294,13 @@ def journey():
             shipped = (alfa.folder / "policy.yaml").read_text()
             set_policy(alfa, shipped, "sftp-system", "sftp")
             stamps = f"evidence:\n  timestamps: {{ url: \"http://127.0.0.1:{authority.port}/tsa\", anchors: {authority.root} }}\n"
-            targets = "targets:\n" + sftp.target() + s3.target() + https.target()
-            alfa.config.write_text(alfa.config.read_text() + stamps + targets)
+            plain = alfa.config.read_text() + stamps
+
+            def configure(sftp_key="host", s3_secret="right", sftp_port=None):
+                targets = "targets:\n" + sftp.target(sftp_key, sftp_port) + s3.target(s3_secret) + https.target()
+                alfa.config.write_text(plain + targets)
+
+            configure()
             mailboxes = [alfa.add_mailbox(f"{word}@{alfa.domain}") for word in ("prima", "seconda", "terza")]
             for mailbox in mailboxes:
                 alfa.command("mailbox", "set", mailbox, "archive", "on")
@@ -281,12 +310,21 @@ def journey():
             alfa.start()
             pair.beta.start()
             delivered = [deliver(pair, mailbox) for mailbox in mailboxes]
-            fortyfive_days(pair, authority, sftp, mailboxes[0], delivered[0])
+            fortyfive_days(pair, authority, sftp, mailboxes[0], delivered[0], configure)
             logs(pair, authority, sftp)
             exhibition(pair, mailboxes[0], delivered[0])
             without_archive(pair, mailboxes[0])
             s3.start(LATER[1])
-            another_system(pair, shipped, authority, "s3-system", "s3", s3, mailboxes[1], delivered[1], LATER[1])
+            configure(s3_secret="wrong")
+
+            def right_secret():
+                still_waits(alfa, mailboxes[1], "403", "a bucket that does not know our secret")
+                harness.equal(s3.packages(), {}, "it took nothing")
+                alfa.stop()
+                configure()
+                alfa.start(LATER[1])
+
+            another_system(pair, shipped, authority, "s3-system", "s3", s3, mailboxes[1], delivered[1], LATER[1], right_secret)
             https.start()
             another_system(pair, shipped, authority, "https-system", "http", https, mailboxes[2], delivered[2], LATER[2])
         finally:

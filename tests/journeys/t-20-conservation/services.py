@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import harness
@@ -66,6 +68,54 @@ class Service:
         return {str(path.relative_to(self.files)): path.read_bytes() for path in found}
 
 
+class Wire:
+    """A wire to a service on which every answer takes its time, and which is cut as soon as `when` holds, with all that
+    is under way on it."""
+
+    DELAY = 0.3
+
+    def __init__(self, service, when):
+        self.service, self.when, self.is_cut, self.ends = service, when, False, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        for work in (self._listen, self._watch):
+            threading.Thread(target=work, daemon=True).start()
+
+    def _listen(self):
+        while True:
+            try:
+                ours, _ = self.listener.accept()
+            except OSError:
+                return
+            theirs = socket.create_connection(("127.0.0.1", self.service.port))
+            self.ends += [ours, theirs]
+            threading.Thread(target=self._carry, args=(ours, theirs, 0), daemon=True).start()
+            threading.Thread(target=self._carry, args=(theirs, ours, self.DELAY), daemon=True).start()
+
+    def _carry(self, source, target, delay):
+        try:
+            while octets := source.recv(65536):
+                time.sleep(delay)
+                target.sendall(octets)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it was cut, or one of the two is gone
+
+    def _watch(self):
+        while not self.when():
+            time.sleep(0.005)
+        self.stop()
+        self.is_cut = True
+
+    def stop(self):
+        self.listener.close()
+        for end in self.ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it ended before
+
+
 class Sftp(Service):
     """OpenSSH as the user who runs the journey, with keys of its own."""
 
@@ -88,12 +138,12 @@ class Sftp(Service):
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # what its service would make
         return self.run("/usr/sbin/sshd", "-D", "-e", "-f", self.folder / "sshd_config")
 
-    def target(self, key="host"):
+    def target(self, key="host", port=None):
         kind, octets = (self.folder / f"{key}.pub").read_text().split()[:2]
         return f"""  sftp-system:
     protocol: sftp
     host: 127.0.0.1
-    port: {self.port}
+    port: {port or self.port}
     host-key: "{kind} {octets}"
     username: {getpass.getuser()}
     key-file: {self.folder}/user
