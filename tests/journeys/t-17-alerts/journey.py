@@ -224,7 +224,7 @@ def tells_by_smpp(alfa, carla):
 
 
 def tells_by_smpp_over_tls(alfa, carla):
-    messages = len(alfa.sms())
+    mails, messages = len(alfa.mails()), len(alfa.sms())
     alfa.obey(OVER_TLS)
     alfa.restart("+5h")
     barrier(alfa, carla)
@@ -241,6 +241,7 @@ def tells_by_smpp_over_tls(alfa, carla):
     harness.check("1 certified message" in text, "with the count")
     harness.wait_for(lambda: json.loads(alfa.server.command("outbox", "list", "--json")) == [], "the outbox to be empty")
     harness.equal(len(alfa.sms()), messages + 1, "once")
+    harness.wait_for(lambda: alfa.mails()[mails:], "the alert by e-mail")
 
 
 def tells_nobody_who_was_removed(alfa, carla):
