@@ -256,8 +256,11 @@ async fn as_08_a_scanner_that_is_down_slow_or_shown_too_much_has_words_of_its_ow
         let slow = ScannerOptions { timeout: short, ..options(protocol.clone(), &mute.address) };
         assert_eq!(scan(slow, &whole(CONTENT)).await, Err(ScanError::Late(short)));
         // Each octet of its answer comes within the time; the answer does not.
+        let status: &[u8] = if protocol == Protocol::Rspamd { b"HTTP/1.1 200 OK" } else { b"SPAMD/1.1 0 EX_OK" };
         let drip = Fake::any(move |talk| {
             talk.sized_content();
+            talk.say(status);
+            talk.say(b"\r\nX: ");
             while talk.say(b"x") {
                 std::thread::sleep(short / 8);
             }
