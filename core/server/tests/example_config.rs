@@ -162,6 +162,11 @@ fn a_mistake_is_named_with_its_place() {
         ("evidence: { retention-days: 914 }\n", "thirty months"),
         ("evidence: { rotate-octets: 1 }\n", "evidence.rotate-octets"),
         ("evidence: { timestamps: { url: u, anchors: a, username: x } }\n", "go together"),
+        ("evidence: { timestamps: { url: u, anchors: a } }\n", "'u' is not a URL"),
+        (
+            "evidence: { timestamps: { url: \"http://tsa.example/a\", anchors: a, username: x, password-file: p } }\n",
+            "the password in clear",
+        ),
     ];
     let offers = [
         ("offers: { Big: { description: d, kinds: [individual], mailbox-gb: 1 } }\n", "offers.Big: a name has"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use sigillo_delivery::outbox::{WebAddress, egress};
 use sigillo_store::evidence::retention::RETENTION_DAYS_MIN;
 use sigillo_store::evidence::sealing::ROTATE_OCTETS_MIN;
 
@@ -70,6 +71,14 @@ impl Evidence {
         let Some(timestamps) = &self.timestamps else { return Ok(()) };
         if timestamps.username.is_some() != timestamps.password_file.is_some() {
             return Err("evidence.timestamps: username and password-file go together".into());
+        }
+        let url = &timestamps.url;
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(format!("evidence.timestamps.url: '{url}' is not a URL such as https://host/path"));
+        }
+        let clear = WebAddress::parse(url).is_ok_and(|it| !it.secure && !egress::names_this_machine(&it.host));
+        if clear && timestamps.username.is_some() {
+            return Err("evidence.timestamps: an http:// URL sends the password in clear: use https://".into());
         }
         Ok(())
     }
