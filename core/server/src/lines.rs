@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Deliveries to other servers at once, all next hops together: each is a connection and a message that is loaded. Ours.
-const ALL_MAX: usize = 512;
+/// Deliveries to other servers at once, all next hops together: each is a connection and a message whose header section
+/// (1 MiB at most) is loaded. Ours.
+const ALL_MAX: usize = 256;
 
 /// What is being handed over now.
 pub(crate) struct Lines {
