@@ -105,6 +105,32 @@ fn certified_mail_stays_thirty_months_in_quarantine() {
     assert!(problem.contains("quarantine-days") && problem.contains("915"), "{problem}");
 }
 
+/// What a configuration must have.
+const REST: &str = "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\n\
+                    listeners: [{ protocol: relay, address: \"127.0.0.1:1\", tls: starttls }]\n";
+
+#[test]
+fn waits_and_passwords_for_others_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sigillo.yaml");
+    let target = "targets: { a: { protocol: http, url: \"https://a.example\", limits: { retry: [30, WAIT] } } }\n";
+    let stamps = "evidence: { timestamps: { url: \"URL\", anchors: a, username: x, password-file: p } }\n";
+    for (text, wrong) in [
+        (target.replace("WAIT", "86400"), None),
+        (target.replace("WAIT", "86401"), Some("limits.retry wants at least one wait, each of 1 to 86400")),
+        (target.replace("WAIT", "0"), Some("limits.retry wants at least one wait")),
+        ("delivery: { retry: [100000] }\n".into(), Some("delivery.retry: wants at least one wait, each of 1 to 86400")),
+        (stamps.replace("URL", "https://tsa.example/a"), None),
+        (stamps.replace("URL", "http://127.0.0.1:318/a"), None),
+        (stamps.replace("URL", "http://tsa.example/a"), Some("the password in clear")),
+        (stamps.replace("URL", "tsa.example"), Some("'tsa.example' is not a URL")),
+    ] {
+        std::fs::write(&path, format!("{REST}{text}")).unwrap();
+        let found = Config::load(&path).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(found.contains(wrong.unwrap_or("sigillo.yaml")), wrong.is_some(), "{text}: {found}");
+    }
+}
+
 #[test]
 fn a_mistake_is_named_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
@@ -150,23 +176,12 @@ fn a_mistake_is_named_with_its_place() {
             "targets: { a: { protocol: http, url: \"https://a.example\", limits: { expire-hours: 721 } } }\n",
             "expire-hours wants 1 to 720",
         ),
-        (
-            "targets: { a: { protocol: http, url: \"https://a.example\", limits: { retry: [30, 86401] } } }\n",
-            "limits.retry wants at least one wait, each of 1 to 86400",
-        ),
-        ("delivery: { retry: [100000] }\n", "delivery.retry: wants at least one wait, each of 1 to 86400"),
     ];
-    let rest = "hostname: a\npolicy: p\ntls: { certificate: c, key: k }\n\
-                listeners: [{ protocol: relay, address: \"127.0.0.1:1\", tls: starttls }]\n";
+    let rest = REST;
     let evidence = [
         ("evidence: { retention-days: 914 }\n", "thirty months"),
         ("evidence: { rotate-octets: 1 }\n", "evidence.rotate-octets"),
         ("evidence: { timestamps: { url: u, anchors: a, username: x } }\n", "go together"),
-        ("evidence: { timestamps: { url: u, anchors: a } }\n", "'u' is not a URL"),
-        (
-            "evidence: { timestamps: { url: \"http://tsa.example/a\", anchors: a, username: x, password-file: p } }\n",
-            "the password in clear",
-        ),
     ];
     let offers = [
         ("offers: { Big: { description: d, kinds: [individual], mailbox-gb: 1 } }\n", "offers.Big: a name has"),
@@ -179,7 +194,7 @@ fn a_mistake_is_named_with_its_place() {
         ("limits: { history-days: 0 }\n", "limits.history-days"),
     ];
     for (text, want) in cases.into_iter().chain(evidence).chain(offers) {
-        let added = ["scanners", "targets", "evidence", "offers", "limits", "delivery"].iter().any(|key| text.starts_with(key));
+        let added = ["scanners", "targets", "evidence", "offers", "limits"].iter().any(|key| text.starts_with(key));
         let text = if added { format!("{rest}{text}") } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();

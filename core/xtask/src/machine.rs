@@ -40,7 +40,6 @@ pub const JOURNEYS: &[Need] = &[
     ("dnsmasq", "dnsmasq-base"),
     ("sshd", "openssh-server"),
     ("nginx", "nginx"),
-    ("npm", "npm"),
     // Libraries that Debian has not in the wanted version are installed by pip, into folders of their own.
     ("/usr/share/doc/python3-venv", "python3-venv"),
     ("ldapmodify", "ldap-utils"),

@@ -314,7 +314,7 @@ def journey():
             logs(pair, authority, sftp)
             exhibition(pair, mailboxes[0], delivered[0])
             without_archive(pair, mailboxes[0])
-            s3.start(LATER[1])
+            s3.start()
             configure(s3_secret="wrong")
 
             def right_secret():

