@@ -177,7 +177,7 @@ fn a_mistake_is_named_with_its_place() {
             "expire-hours wants 1 to 720",
         ),
     ];
-    let rest = REST;
+
     let evidence = [
         ("evidence: { retention-days: 914 }\n", "thirty months"),
         ("evidence: { rotate-octets: 1 }\n", "evidence.rotate-octets"),
@@ -195,7 +195,7 @@ fn a_mistake_is_named_with_its_place() {
     ];
     for (text, want) in cases.into_iter().chain(evidence).chain(offers) {
         let added = ["scanners", "targets", "evidence", "offers", "limits"].iter().any(|key| text.starts_with(key));
-        let text = if added { format!("{rest}{text}") } else { text.to_owned() };
+        let text = if added { format!("{REST}{text}") } else { text.to_owned() };
         std::fs::write(&path, text).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();
         assert!(error.contains("sigillo.yaml") && error.contains(want), "{want}: {error}");
