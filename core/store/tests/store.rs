@@ -353,7 +353,7 @@ async fn s10_only_what_another_server_must_take_is_passed_over() {
     put("chain", &["a@slow.example"], Phase::Reception).await.unwrap();
     put("filed", &["a@slow.example"], Phase::Delivery).await.unwrap();
     let filed = store.read(|r| r.entry("filed")).await.unwrap().unwrap().recipients[0].id;
-    store.write(move |tx| tx.mark_filed(filed)).await.unwrap();
+    store.write(move |tx| tx.mark_filed("filed", filed)).await.unwrap();
     let due = |limit| store.read(move |r| r.due_entries_but(u64::MAX / 2, limit, |domain| domain == "slow.example"));
     let mut found = due(10).await.unwrap();
     found.sort();
