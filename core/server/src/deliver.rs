@@ -144,18 +144,21 @@ impl Server {
         let directory = self.directory();
         let encrypted = group.iter().any(|to| directory.is_certified(to.address.domain().as_str()));
         let attempt = self.courier().attempt(&envelope, &work.letter.content, source, encrypted).await;
+        let mut done = Ok(());
         for (recipient, result) in group.iter().zip(attempt.results) {
             let Work { entry, letter, structure } = work;
             let host = attempt.host.clone();
-            match result {
-                Ok(words) => self.handed_over(work, recipient, host, words).await?,
+            let settled = match result {
+                Ok(words) => self.handed_over(work, recipient, host, words).await,
                 Err(failure) if failure.is_permanent() => {
-                    self.give_up(entry, recipient, letter, structure, failure, host, "failed").await?;
+                    self.give_up(entry, recipient, letter, structure, failure, host, "failed").await
                 }
-                Err(failure) => self.retry_or_give_up(entry, recipient, letter, structure, failure, host).await?,
-            }
+                Err(failure) => self.retry_or_give_up(entry, recipient, letter, structure, failure, host).await,
+            };
+            // What the other side has taken is settled also where something of another recipient went wrong.
+            done = done.and(settled);
         }
-        Ok(())
+        done
     }
 
     async fn handed_over(
