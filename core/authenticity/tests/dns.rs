@@ -61,7 +61,8 @@ fn answered(packet: &[u8], bits: u16) -> Vec<u8> {
 
 fn checker(resolver: SocketAddr) -> Checker {
     let (authserv_id, resolvers) = ("mx.alfa.example".to_owned(), vec![resolver]);
-    Checker::new(Options { authserv_id, resolvers, timeout: Duration::from_millis(1500), message_size: 10_000 }).unwrap()
+    Checker::new(Options { authserv_id, resolvers, timeout: Duration::from_millis(1500), message_size: 10_000 })
+        .unwrap()
 }
 
 async fn check(checker: &Checker) -> Findings {

@@ -231,7 +231,8 @@ async fn an_answer_before_the_whole_content_takes_nothing() {
 /// A service that knows the key would give the answer of the first reading to every other.
 #[tokio::test]
 async fn what_is_read_back_has_no_key() {
-    let (url, heard) = server(vec![b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabcd"]);
+    let (url, heard) =
+        server(vec![b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabcd"]);
     let (sender, mut pieces) = tokio::sync::mpsc::channel(4);
     let fetch = Fetch { parameters: vec![("path".into(), "a.tar".into())], offset: 2, length: 4 };
     target(&url, Auth::None).fetch(&fetch, sender).await.unwrap();
@@ -252,7 +253,9 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     }
     let twice: &'static [u8] = Box::leak([ACCEPTED, ACCEPTED].concat().into_boxed_slice());
     let (url, _) = server(vec![twice]);
-    let Attempt::Done(said) = self::target(&url, Auth::None).attempt(&request(&[], None)).await else { panic!("not done") };
+    let Attempt::Done(said) = self::target(&url, Auth::None).attempt(&request(&[], None)).await else {
+        panic!("not done")
+    };
     assert_eq!(&said.body[..], b"0: Accepted for delivery\r\n");
 }
 

@@ -84,7 +84,10 @@ async fn mig_03_a_source_that_is_away_waits_or_holds_anything() {
     std::fs::create_dir(root.join("cur/1700000003.M1.host:2,")).unwrap();
     let (found, problems) = messages(&folders(&root).unwrap().0[0]).unwrap();
     assert_eq!((found.len(), problems.len()), (1, 2), "{problems:?}");
-    assert!(open(&pipe).is_ok_and(|file| !file.metadata().unwrap().is_file()), "opened without waiting, and told apart");
+    assert!(
+        open(&pipe).is_ok_and(|file| !file.metadata().unwrap().is_file()),
+        "opened without waiting, and told apart"
+    );
     let house = House::with_customer().await;
     house.add(ADA).await;
     let own = &house.provisioning;

@@ -91,7 +91,10 @@ mod tests {
         assert!(lines.enter("other".into()).is_some());
         drop(held);
         assert!(!lines.any_full() && lines.enter("slow".into()).is_some());
-        assert!(lines.taken.lock().is_ok_and(|taken| taken.by_hop.is_empty() && taken.all == 0), "nothing is left behind");
+        assert!(
+            lines.taken.lock().is_ok_and(|taken| taken.by_hop.is_empty() && taken.all == 0),
+            "nothing is left behind"
+        );
     }
 
     #[test]

@@ -94,7 +94,9 @@ impl Server {
         }
         for name in ended {
             let server = self.clone();
-            in_flight.start(answers, name.to_string(), |place| held(place, async move { server.tell(name).await })).await;
+            in_flight
+                .start(answers, name.to_string(), |place| held(place, async move { server.tell(name).await }))
+                .await;
         }
         let next = next.map_or(SLEEP_MAX, |at| Duration::from_millis(at.saturating_sub(now)));
         let wakes = targets.iter().filter_map(|target| target.wakes_in()).filter(|wait| !wait.is_zero()).min();

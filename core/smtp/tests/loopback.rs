@@ -271,7 +271,16 @@ async fn a_refusal_in_the_middle_of_the_content_is_heard() {
 async fn a_reply_that_drips_is_none_and_leaves_in_doubt_what_was_sent() {
     for (script, in_doubt) in [
         (&[][..], false),
-        (&[("220 x\r\n", "EHLO"), ("250 x\r\n", "MAIL"), ("250 x\r\n", "RCPT"), ("250 x\r\n", "DATA"), ("354 x\r\n", "\r\n.\r\n")], true),
+        (
+            &[
+                ("220 x\r\n", "EHLO"),
+                ("250 x\r\n", "MAIL"),
+                ("250 x\r\n", "RCPT"),
+                ("250 x\r\n", "DATA"),
+                ("354 x\r\n", "\r\n.\r\n"),
+            ],
+            true,
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -288,12 +297,16 @@ async fn a_reply_that_drips_is_none_and_leaves_in_doubt_what_was_sent() {
         let short = Duration::from_millis(400);
         let timeouts = Timeouts { greeting: short, data_termination: short, ..Timeouts::default() };
         let target = Target { host: "mx.test".into(), address, tls: TlsPolicy::None, timeouts };
-        let envelope =
-            Envelope { reverse_path: ReversePath::Null, recipients: vec!["a@b.test".parse().unwrap()], eight_bit: false };
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: vec!["a@b.test".parse().unwrap()],
+            eight_bit: false,
+        };
         let none = Arc::new(sigillo_mail::rope::NoSource);
         let content = Rope::from_bytes("a\r\n");
         let delivery = deliver(&target, "client.test", &envelope, &content, none);
-        let report = tokio::time::timeout(Duration::from_secs(20), delivery).await.expect("a reply has its time as a whole");
+        let report =
+            tokio::time::timeout(Duration::from_secs(20), delivery).await.expect("a reply has its time as a whole");
         assert!(report.recipients[0].1.as_ref().is_err_and(|failure| !failure.is_permanent()), "{report:?}");
         assert_eq!(report.in_doubt, in_doubt);
     }
