@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
 use sigillo_delivery::outbox::http::{Auth, HttpTarget, Meanings};
-use sigillo_delivery::outbox::{Attempt, Fetch, Protocol, Request, Target, TargetOptions, Web, WebAddress};
+use sigillo_delivery::outbox::{Attempt, Fetch, FetchError, Protocol, Request, Target, TargetOptions, Web, WebAddress};
 use sigillo_delivery::{HeaderValue, Schedule};
 use sigillo_mail::rope::{NoSource, Range};
 use sigillo_mail::{Rope, Segment, Source};
@@ -226,6 +226,34 @@ async fn an_answer_before_the_whole_content_takes_nothing() {
         assert_eq!(attempt.word(), word, "{attempt:?}");
         peer.join().unwrap();
     }
+}
+
+/// What comes of a reading of four octets from the third on.
+async fn read_back(said: &'static [u8]) -> Result<Vec<u8>, FetchError> {
+    let (url, _heard) = server(vec![said]);
+    let (sender, mut pieces) = tokio::sync::mpsc::channel(4);
+    let fetch = Fetch { parameters: vec![("path".into(), "a.tar".into())], offset: 2, length: 4 };
+    let done = target(&url, Auth::None).fetch(&fetch, sender).await;
+    let mut all = Vec::new();
+    while let Some(piece) = pieces.recv().await {
+        all.extend_from_slice(&piece);
+    }
+    done.map(|()| all)
+}
+
+#[tokio::test]
+async fn a_part_is_read_back_in_each_way_that_servers_send_it() {
+    for said in [
+        &b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\ncdef"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcdefghi",
+        b"HTTP/1.1 200 OK\r\nContent-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\ncdef",
+        b"HTTP/1.1 200 OK\r\nContent-Range: bytes 0-8/9\r\nContent-Length: 9\r\n\r\nabcdefghi",
+    ] {
+        assert_eq!(read_back(said).await.as_deref(), Ok(&b"cdef"[..]), "{}", String::from_utf8_lossy(said));
+    }
+    let other = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-3/9\r\nContent-Length: 4\r\n\r\nabcd";
+    assert!(matches!(read_back(other).await, Err(FetchError::Unavailable(_))));
+    assert_eq!(read_back(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await, Err(FetchError::NotFound));
 }
 
 /// A service that knows the key would give the answer of the first reading to every other.

@@ -151,7 +151,8 @@ impl Web {
         let fetched = async {
             let response = self.open(request, &progress).await.map_err(unavailable)?;
             let skip = match response.status().as_u16() {
-                206 if begins_at(response.headers(), offset) => 0,
+                // §14.4 gives the field no meaning beside 200; rclone says it where it sends a part.
+                206 | 200 if begins_at(response.headers(), offset) => 0,
                 206 => return Err(unavailable("the server sends another range than it was asked for")),
                 200 => offset,
                 404 | 410 => return Err(FetchError::NotFound),
