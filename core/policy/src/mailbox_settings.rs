@@ -148,8 +148,7 @@ fn within<T: AsRef<str> + PartialEq>(items: &[T], max: usize, what: &str, many: 
         return Err(format!("at least one {what}; `mailbox unset` takes the setting away"));
     }
     if items.len() > max {
-        let most = if max == 1 { format!("one {what}") } else { format!("at most {max} {many}") };
-        return Err(format!("{most}, and these are {}", items.len()));
+        return Err(format!("at most {max} {}, and these are {}", if max == 1 { what } else { many }, items.len()));
     }
     if items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) {
         return Err(format!("the same {what} stands there twice"));
