@@ -57,7 +57,7 @@ pub enum Passage {
         id: String,
         /// How it came.
         arrival: Arrival,
-        /// The login of the user.
+        /// The mailbox whose user sends.
         identity: Option<String>,
         /// Argument of MAIL without angle brackets.
         reverse_path: String,

@@ -356,15 +356,12 @@ impl Filing {
         let letter = &self.letter;
         let account = self.recipient.address.key();
         let wanted = run.change_sets.iter().rev().find_map(|set| set.file_into.as_deref()).unwrap_or("INBOX");
-        let folder = match tx.reader().folder(&account, wanted)? {
-            Some(folder) => folder.id,
-            None => tx.add_folder(&account, wanted, None)?,
-        };
+        let folder = tx.folder_for_filing(&account, wanted)?;
         let flags: Vec<String> = run.change_sets.iter().flat_map(|set| set.flags.iter().cloned()).collect();
         let message = tx.put_message(&with_return_path(&letter.reverse_path.to_string(), &run.message))?;
         let now = tx.now();
-        let uid = tx.file(&account, folder, message, &flags, now)?;
-        tx.name_message(&account, folder, uid, &letter.origin.message_id)?;
+        let uid = tx.file(&account, folder.id, message, &flags, now)?;
+        tx.name_message(&account, folder.id, uid, &letter.origin.message_id)?;
         if let Some(inbox) = tx.reader().folder(&account, "INBOX")? {
             self.warnings.tell(tx, &account, inbox.id)?;
         }
@@ -374,7 +371,7 @@ impl Filing {
             tx.settle(&letter.id, self.recipient.id)?;
         }
         apply::apply(tx, run, &letter.id, self.life)?;
-        let details = [("folder", wanted.to_owned()), ("uid", uid.to_string())];
+        let details = [("folder", folder.name), ("uid", uid.to_string())];
         apply::log_event(tx, "filed", letter, vec![self.recipient.address.to_string()], &details)
     }
 }

@@ -207,6 +207,19 @@ impl Tx<'_> {
         Ok(FolderId(id))
     }
 
+    /// The folder for a message that a plugin wants in `name`, which is made if it is not there. Where it cannot be made (no
+    /// name for a folder, or too many of them) it is INBOX: a message is not kept from its mailbox by that.
+    pub fn folder_for_filing(&mut self, account: &str, name: &str) -> Result<Folder, StoreError> {
+        if self.reader().folder(account, name)?.is_none()
+            && let Err(error) = self.add_folder(account, name, None)
+        {
+            let StoreError::Invalid(why) = error else { return Err(error) };
+            tracing::warn!(account, folder = name, why, "a message is filed in INBOX instead");
+            return self.existing_folder(account, "INBOX");
+        }
+        self.existing_folder(account, name)
+    }
+
     /// Removes a folder with what is in it; folders below it stay. Never INBOX (RFC 3501 §6.3.4).
     pub fn remove_folder(&mut self, account: &str, name: &str) -> Result<(), StoreError> {
         let folder = self.existing_folder(account, name)?;

@@ -285,6 +285,26 @@ async fn a_folder_s_number_is_never_another_folder_s() {
     assert!(seen.len() > 4);
 }
 
+/// A message is not kept from its mailbox because the folder that a plugin wants for it cannot be made.
+#[tokio::test]
+async fn what_cannot_be_filed_where_a_plugin_wants_it_is_filed_in_inbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10).await;
+    for (wanted, found) in [
+        ("INBOX", "INBOX"),
+        ("Junk", "Junk"),
+        ("Books/2026", "Books/2026"),
+        ("Books/2026", "Books/2026"),
+        ("a//b", "INBOX"),
+        ("/a", "INBOX"),
+    ] {
+        let filed = store.write(move |tx| tx.folder_for_filing("ada@alfa.example", wanted)).await.unwrap();
+        assert_eq!(filed.name, found, "{wanted}");
+    }
+    let nobody = store.write(|tx| tx.folder_for_filing("nobody@alfa.example", "a//b")).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound(_))));
+}
+
 #[tokio::test]
 async fn a_level_goes_and_what_is_below_it_stays() {
     let folder = tempfile::tempdir().unwrap();

@@ -173,7 +173,8 @@ pub fn bytes<H: Host>(host: &H, package: &Package, entry: &Entry) -> Result<(H::
     };
     let from = match local {
         Ok(from) => from,
-        Err(Error::NotFound) => {
+        // What is damaged here is what was preserved for.
+        Err(error) if error == Error::NotFound || package.state == State::Confirmed => {
             let got = host.fetch(&package.target, &package.place(), entry.offset, entry.size);
             content = got.map_err(|error| error.during("the preservation system").words().to_owned())?;
             "target"

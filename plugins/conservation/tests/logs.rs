@@ -134,6 +134,22 @@ fn con_07_a_refused_package_of_logs_is_sent_again_and_found() {
     assert_eq!(world.logs.len(), 1, "the file stays as long as the law wants it here");
 }
 
+/// LOG-19: what somebody changed here is shown as it was preserved.
+#[test]
+fn log_19_a_log_file_that_was_changed_here_comes_back_from_the_preservation_system() {
+    let mut world = World::new();
+    let content = sealed(&mut world, 1, true);
+    let name = world.logs[0].0.name.clone();
+    start(&mut world);
+    let export = [("mailbox", "logs"), ("id", name.as_str())];
+    world.logs[0].1[0] ^= 1;
+    let (answer, output) = world.ask_with_output(&settings(), "export", &export).unwrap();
+    assert!(output.is_none() && answer["valid"] == false, "it is nowhere else yet: {answer}");
+    world.deposit_all(&settings());
+    let (answer, output) = world.ask_with_output(&settings(), "export", &export).unwrap();
+    assert_eq!((answer["from-where"].as_str(), output), (Some("target"), Some(content)));
+}
+
 #[test]
 fn con_07_logs_may_be_left_out() {
     let mut world = World::new();

@@ -268,7 +268,9 @@ def another_system(pair, shipped, authority, word, protocol, service, mailbox, d
         mend()
     settled(alfa, mailbox)
     packages = {name: content for name, content in service.packages().items() if "logs/" not in name}
-    harness.check(len(packages) >= 2, f"{len(packages)} packages over {protocol}")
+    most = getattr(service, "SIZE_MAX", None)
+    harness.check(len(packages) >= (3 if most else 2), f"{len(packages)} packages over {protocol}")
+    harness.check(not most or all(len(content) <= most for content in packages.values()), f"  none larger than the target takes ({most or 'any size'})")
     same_messages(packages, delivered, authority, pair.folder)
     results = ask(alfa, "search", f"mailbox={mailbox}")["results"]
     out = pair.folder / "exported.eml"

@@ -189,7 +189,9 @@ class S3(Service):
 
 
 class Https(Service):
-    """nginx with PUT, behind TLS with a root of its own and a password."""
+    """nginx with PUT, behind TLS with a root of its own and a password, which takes less than three messages at once."""
+
+    SIZE_MAX = 70_000
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -232,5 +234,5 @@ http {{
     url: https://127.0.0.1:{self.port}
     auth: {{ basic: alfa, secret-file: {self.folder}/secret }}
     tls-anchors: {self.folder}/root.pem
-    limits: {{ timeout: 20, retry: [1], expire-hours: 48 }}
+    limits: {{ timeout: 20, retry: [1], expire-hours: 48, size-max: {self.SIZE_MAX} }}
 """
