@@ -49,6 +49,7 @@ async fn what_nothing_names_is_given_back() {
     let content = named.clone();
     store.write(move |tx| tx.put_message(&content)).await.unwrap();
     store.write(move |tx| [kept, gone].into_iter().try_for_each(|file| tx.give_back_unnamed(file))).await.unwrap();
+    store.write(|_| Ok(())).await.unwrap(); // files go after the answer and before the next commit
     assert_eq!(named.read(&**store.segments(), 0, 1).unwrap().as_ref(), [1]);
     assert!(loose.read(&**store.segments(), 0, 1).is_err());
 }
