@@ -259,6 +259,17 @@ pub(crate) fn sees(reader: &Reader<'_>, actor: &Actor, what: &str) -> Result<Res
     }))
 }
 
+/// Whether a user has rights that the registration officers of his customer have not.
+fn is_above_officers(reader: &Reader<'_>, subject: &Subject) -> Result<bool, StoreError> {
+    let Subject::User { login, .. } = subject else { return Ok(false) };
+    let customer = subject.domain().map_or(Ok(None), |domain| reader.customer_of_domain(domain))?;
+    let grants = reader.roles_of(login)?;
+    Ok(grants.iter().any(|grant| match Role::from_word(&grant.role) {
+        Some(Role::RegistrationOfficer) => customer.as_ref() != Some(&grant.customer),
+        _ => true,
+    }))
+}
+
 /// Whether an actor may do something; by which role.
 pub fn permitted(
     reader: &Reader<'_>,
@@ -268,6 +279,10 @@ pub fn permitted(
 ) -> Result<Result<Role, Error>, StoreError> {
     let roles = roles(reader, actor, subject)?;
     let allowed = TABLE.iter().find(|(one, _)| *one == operation).map_or(&[][..], |(_, allowed)| *allowed);
+    // Whoever gives a password, or notes the telephone to which codes go, can be its owner from then on: an officer does so
+    // to nobody with rights that he has not himself.
+    let takes_over = matches!(operation, Operation::UserPassword | Operation::UserMobile);
+    let allowed = if takes_over && is_above_officers(reader, subject)? { &[] } else { allowed };
     // A holder changes no password but his own, and works in no other's name, though his mailbox has other users.
     let personal = matches!(operation, Operation::OwnPassword | Operation::OwnWork)
         && !actor.is_system()

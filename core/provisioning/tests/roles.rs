@@ -98,6 +98,33 @@ async fn adm_06_three_levels_and_each_may_name_only_below_itself() {
     }
 }
 
+/// Whoever may give a password has the rights of its owner.
+#[tokio::test]
+async fn adm_06_an_officer_gets_nobody_elses_rights_by_a_password_or_a_telephone() {
+    let house = house().await;
+    let (own, officer) = (&house.provisioning, by(OFFICER));
+    house.add("bruno@pec.alfa.example").await;
+    house.provisioning.add_customer(&house.root, other("c-3")).await.unwrap();
+    for (role, customer) in
+        [(Role::PlatformAdministrator, None), (Role::RoleManager, None), (Role::RegistrationOfficer, Some("c-3"))]
+    {
+        house.grant(ADA, role, customer).await.unwrap();
+        assert!(refused(own.give_password(&officer, ADA, Password::Made).await), "{role:?}");
+        assert!(refused(own.set_mobile(&officer, ADA, Some("+39 320 1234567")).await), "{role:?}");
+        let customer = customer.map(str::to_owned);
+        let request = sigillo_provisioning::roles::RoleRequest { login: ADA.into(), role, customer };
+        own.revoke_role(&house.root, request).await.unwrap();
+    }
+    // A colleague has what he has.
+    house.grant("bruno@pec.alfa.example", Role::RegistrationOfficer, Some("c-1")).await.unwrap();
+    own.give_password(&officer, "bruno@pec.alfa.example", Password::Made).await.unwrap();
+    own.set_mobile(&officer, ADA, Some("+39 320 1234567")).await.unwrap();
+}
+
+fn other(id: &str) -> sigillo_provisioning::customers::NewCustomer {
+    sigillo_provisioning::customers::NewCustomer { id: id.into(), name: id.into(), ..Default::default() }
+}
+
 #[tokio::test]
 async fn adm_03_a_holder_has_his_own_and_whoever_is_shut_out_has_nothing() {
     let house = house().await;
