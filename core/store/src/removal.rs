@@ -6,6 +6,7 @@
 use crate::commit::Tx;
 use crate::error::StoreError;
 use crate::folders::FolderId;
+use crate::messages::MessageId;
 
 impl Tx<'_> {
     /// Removes at most `limit` messages of a mailbox; how many there were.
@@ -32,6 +33,16 @@ impl Tx<'_> {
         }
         while self.empty_account(&address, u32::MAX)? > 0 {}
         self.archive_remove(&address)?;
+        // What plugins were still to be told of: a note that only went with its mailbox would keep its message's bytes for
+        // ever.
+        let notes: Vec<i64> = self
+            .db
+            .prepare_cached("DELETE FROM refiled WHERE account = ?1 RETURNING message")?
+            .query_map([&address], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for message in notes {
+            self.release_message(MessageId(message))?;
+        }
         // Folder names must not get an old UIDVALIDITY again (RFC 3501 §2.3.1.1).
         self.db.execute(
             "INSERT INTO meta (name, value)

@@ -106,6 +106,18 @@ async fn a_note_keeps_its_message_and_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_note_goes_with_its_mailbox_and_frees_its_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = with_account(directory.path()).await;
+    let uid = file(&store, "INBOX", "one").await;
+    refile(&store, "INBOX", uid, "Junk").await;
+    let id = notes(&store).await[0].message;
+    store.write(|tx| tx.remove_account(ADA)).await.unwrap();
+    assert!(notes(&store).await.is_empty());
+    assert!(matches!(store.read(move |r| r.message(id)).await, Err(StoreError::NotFound(_))), "its bytes are free");
+}
+
+#[tokio::test]
 async fn notes_of_one_account_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let store = with_account(directory.path()).await;
