@@ -12,6 +12,8 @@ use super::{CommandError, instant, say, say_json};
 
 /// Messages printed at once at most.
 const LIMIT_MAX: usize = 100_000;
+/// Messages looked at in one go.
+const PAGE: usize = 1000;
 
 /// Which messages are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,23 +74,20 @@ pub async fn messages(
     let key = parse(address)?.key();
     let provisioning = &office.provisioning;
     provisioning.may(&office.actor, Operation::MailboxShow, Subject::Mailbox(key.clone())).await?;
-    let listed = provisioning
-        .store()
-        .read(move |r| {
-            must_exist(r, &key)?;
-            if let Some(folder) = &folder
-                && r.folder(&key, folder)?.is_none()
-            {
-                return Err(StoreError::NotFound(format!("folder {folder}")));
-            }
-            r.numbered(&key, folder.as_deref(), after, limit.min(LIMIT_MAX))
-        })
-        .await?;
-    let listed = listed.iter().filter(|listed| which.has(listed.charge.as_ref()));
+    let listed = provisioning.store().read(move |r| {
+        must_exist(r, &key)?;
+        if let Some(folder) = &folder
+            && r.folder(&key, folder)?.is_none()
+        {
+            return Err(StoreError::NotFound(format!("folder {folder}")));
+        }
+        matching(r, &key, folder.as_deref(), which, after, limit.min(LIMIT_MAX))
+    });
+    let listed = listed.await?;
     if json {
-        return say_json(&listed.map(as_json).collect::<Vec<_>>());
+        return say_json(&listed.iter().map(as_json).collect::<Vec<_>>());
     }
-    for listed in listed {
+    for listed in &listed {
         let state = match &listed.charge {
             None => "free".to_owned(),
             Some(Charge { login, completed: Some(at), .. }) => format!("completed by {login} at {}", instant(*at)),
@@ -103,6 +102,34 @@ pub async fn messages(
         ))?;
     }
     Ok(())
+}
+
+/// Messages of a kind behind a number. What is left out does not count: completed ones hide no free one behind them.
+fn matching(
+    reader: &Reader<'_>,
+    key: &str,
+    folder: Option<&str>,
+    which: Which,
+    mut after: u64,
+    limit: usize,
+) -> Result<Vec<Listed>, StoreError> {
+    let mut listed = Vec::new();
+    loop {
+        let mut page = reader.numbered(key, folder, after, PAGE)?;
+        let Some(last) = page.last().map(|listed| listed.item.number) else { return Ok(listed) };
+        let full = page.len() == PAGE;
+        // Copies share a number: those of the last one come together, with the next page.
+        let whole = page.partition_point(|listed| listed.item.number < last);
+        after = if full && whole > 0 { last - 1 } else { last };
+        if full && whole > 0 {
+            page.truncate(whole);
+        }
+        listed.extend(page.into_iter().filter(|listed| which.has(listed.charge.as_ref())));
+        if listed.len() >= limit || !full {
+            listed.truncate(limit);
+            return Ok(listed);
+        }
+    }
 }
 
 fn as_json(listed: &Listed) -> Value {
@@ -198,4 +225,53 @@ pub async fn work(office: &Office, working: Working, work: Work) -> Result<(), C
 fn must_exist(reader: &Reader<'_>, key: &str) -> Result<Kind, StoreError> {
     let account = reader.account(key)?;
     account.map(|account| account.kind).ok_or_else(|| StoreError::NotFound(format!("mailbox {key}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigillo_mail::Rope;
+    use sigillo_store::{DomainClass, NewAccount, Store};
+
+    const OFFICE: &str = "ufficio@alfa.example";
+
+    #[tokio::test]
+    async fn completed_messages_hide_no_free_one_behind_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let job = |tx: &mut sigillo_store::Tx<'_>| {
+            tx.add_domain(&"alfa.example".parse().unwrap(), DomainClass::Ordinary)?;
+            tx.add_account_of(&NewAccount {
+                address: OFFICE.parse().unwrap(),
+                kind: Kind::MultiUser,
+                offer: None,
+                quota: 1 << 30,
+                daily_sends: None,
+                credential: "credential".into(),
+                initial: false,
+                expires: None,
+            })?;
+            let user = tx.reader().user(OFFICE)?.unwrap();
+            let inbox = tx.reader().folder(OFFICE, "INBOX")?.unwrap().id;
+            let message = tx.put_message(&Rope::from_bytes("Subject: x\r\n\r\nx\r\n"))?;
+            for number in 1..=PAGE as u64 + 5 {
+                tx.file(OFFICE, inbox, message, &[], 0)?;
+                let (_, item) = tx.reader().item_of_number(OFFICE, number)?.unwrap();
+                if number <= PAGE as u64 + 2 {
+                    tx.take(&user, &item)?;
+                    tx.complete(&user, &item)?;
+                }
+            }
+            Ok(())
+        };
+        store.write(job).await.unwrap();
+        let numbers = |which, after, limit| {
+            let found = store.look(|r| matching(r, OFFICE, None, which, after, limit)).unwrap();
+            found.iter().map(|listed| listed.item.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(Which::Free, 0, 2), [1003, 1004]);
+        assert_eq!(numbers(Which::Free, 1003, 1000), [1004, 1005]);
+        assert_eq!(numbers(Which::Completed, 0, 2000).len(), 1002);
+        assert_eq!(numbers(Which::All, 0, 3), [1, 2, 3]);
+    }
 }
