@@ -146,6 +146,14 @@ fn failed(line: u64, address: &str, column: &str, error: &Error) -> RowReport {
     RowReport { column: column.to_owned(), problem, remedy, ..report(line, address, RowOutcome::Failed) }
 }
 
+/// What a spreadsheet does not take for a formula, whatever stood in the table that came.
+fn inert(text: &str) -> String {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{text}"),
+        false => text.to_owned(),
+    }
+}
+
 impl BulkReport {
     fn note(&mut self, row: RowReport) {
         match row.outcome {
@@ -164,8 +172,9 @@ impl BulkReport {
         let _ = out.write_record(["line", "address", "outcome", "column", "problem", "remedy"]);
         for row in self.rows.iter().filter(|row| matches!(row.outcome, RowOutcome::Failed | RowOutcome::NotReached)) {
             let outcome = if row.outcome == RowOutcome::Failed { "failed" } else { "not-reached" };
-            let line = row.line.to_string();
-            let _ = out.write_record([&line, &row.address, outcome, &row.column, &row.problem, &row.remedy]);
+            let (line, address) = (row.line.to_string(), inert(&row.address));
+            let (column, problem) = (inert(&row.column), inert(&row.problem));
+            let _ = out.write_record([&line, &address, outcome, &column, &problem, &row.remedy]);
         }
         String::from_utf8(out.into_inner().unwrap_or_default()).unwrap_or_default()
     }
@@ -453,4 +462,18 @@ fn against(
     }
     *before += 1;
     Ok(Held::ToMake)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_carries_no_formula_into_a_spreadsheet() {
+        let mut report = BulkReport::default();
+        let error = Error::invalid("address", "'=x' is no address", "write one");
+        report.note(failed(7, "=HYPERLINK(\"https://a.example\")", "address", &error));
+        let csv = report.to_csv();
+        assert!(csv.contains("7,\"'=HYPERLINK(") && csv.contains(",'=x' is no address,"), "{csv}");
+    }
 }

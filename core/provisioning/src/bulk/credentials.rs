@@ -46,6 +46,10 @@ impl Credentials {
                 format!("run: chmod 600 {shown}"),
             ));
         }
+        // Two runs at once would each make a password for the same login, and one of them would open nothing.
+        if file.try_lock().is_err() {
+            return Err(Error::invalid(&shown, "another run works with it", "wait until that has ended"));
+        }
         let mut text = Vec::new();
         Read::by_ref(&mut file).take(FILE_MAX).read_to_end(&mut text).map_err(failed)?;
         // A line that a crash cut off was followed by no commit: nobody has that password.
@@ -124,6 +128,8 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         // Cut off in the middle of the next line.
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"eva@alfa.example,half").unwrap();
+        assert!(Credentials::open(&path).err().unwrap().to_string().contains("another run works with it"));
+        drop(file);
         let mut again = Credentials::open(&path).unwrap();
         again.want("ada@alfa.example", "ada@alfa.example", 200 * REMAINING_MS, 0);
         again.want("eva@alfa.example", "eva@alfa.example", 200 * REMAINING_MS, 0);
@@ -132,6 +138,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("half") && text.lines().count() == 3, "{text}");
         // One whose time is nearly over is not given out again.
+        drop(again);
         let mut late = Credentials::open(&path).unwrap();
         late.want("ada@alfa.example", "ada@alfa.example", 300 * REMAINING_MS, 100 * REMAINING_MS);
         assert_ne!(late.of("ada@alfa.example"), first);
