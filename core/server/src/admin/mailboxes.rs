@@ -83,7 +83,8 @@ pub enum MailboxCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Give a mailbox another offer: its quota, its limit of sends and its settings become those of the offer.
+    /// Give a mailbox another offer: its quota, its limit of sends and its settings become those of the offer. What the
+    /// offer before had set besides stays, and is told.
     Offer {
         /// The mailbox.
         address: String,

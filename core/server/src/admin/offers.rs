@@ -78,6 +78,7 @@ pub async fn apply(config: &Config, office: &Office, address: &str, name: &str) 
     let (name, offer) = find(config, name)?;
     let given = settings(&offer, &settings::declared(config)?)?;
     let said = json!({ "mailbox": key, "offer": name });
+    let offers = config.all_offers();
     office
         .provisioning
         .change(&office.actor, Operation::MailboxOffer, &parse(address)?, move |tx, key| {
@@ -101,6 +102,14 @@ pub async fn apply(config: &Config, office: &Office, address: &str, name: &str) 
             tx.set_quota(key, offer.quota())?;
             tx.set_daily_sends(key, offer.daily_sends)?;
             given.iter().try_for_each(|(name, value)| tx.set_account_setting(key, name, value))?;
+            // To take a setting away may end a service with copies that still wait for it: that is said, not done.
+            let before = account.offer.as_ref().and_then(|before| offers.get(before));
+            for (setting, value) in before.iter().flat_map(|before| &before.settings) {
+                let stays = !given.iter().any(|(other, _)| other == setting);
+                if stays && tx.reader().account_setting(key, setting)?.as_ref() == Some(value) {
+                    eprintln!("note: {setting} {value} of the offer before stays: sigillo mailbox unset {key} {setting}");
+                }
+            }
             Ok(vec![
                 ("offer-before".to_owned(), account.offer.unwrap_or_default()),
                 ("offer".to_owned(), name),
