@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sigillo_store::standing::{Hold, HoldKind, HoldOn};
-use sigillo_store::{AccountState, Millis, Reader, StoreError};
+use sigillo_store::{AccountState, Millis, Reader, StoreError, Tx};
 
-use crate::act::{Provisioning, detail};
+use crate::act::{Details, Provisioning, detail, perform};
 use crate::actor::Actor;
 use crate::customers::{existing as existing_customer, legal_day};
 use crate::error::Error;
@@ -68,6 +68,23 @@ pub struct DeletionReport {
     pub customers: Vec<String>,
     /// Mailboxes that stay, and why.
     pub kept: Vec<(String, String)>,
+    /// What could not be deleted, and why; it is tried again by the next round.
+    pub failed: Vec<(String, String)>,
+}
+
+/// Why a deletion is done, and of when it is: looked at anew in each of its commits, so that what was taken back meanwhile
+/// deletes no more.
+#[derive(Clone)]
+struct Cause {
+    hold: Hold,
+    now: Millis,
+}
+
+impl Cause {
+    fn holds(&self, reader: &Reader<'_>) -> Result<bool, StoreError> {
+        let holds = reader.holds_on(self.hold.on, &self.hold.name)?;
+        Ok(holds.iter().any(|hold| hold.deletes.is_some_and(|deletes| deletes <= self.now)))
+    }
 }
 
 fn operations(on: HoldOn) -> (Operation, Operation, Operation) {
@@ -183,7 +200,7 @@ impl Provisioning {
         .await
     }
 
-    /// Takes the end of a service back, as long as nothing was deleted.
+    /// Takes the end of a service back: nothing more is deleted. What was deleted already does not come back.
     pub async fn undo_cessation(&self, actor: &Actor, on: HoldOn, name: &str) -> Result<(), Error> {
         let subject = subject(on, name);
         self.act(actor, operations(on).2, subject.clone(), move |tx| {
@@ -205,7 +222,7 @@ impl Provisioning {
         self.look(actor, Operation::Delete, Subject::Platform, |reader| reader.cessations()).await
     }
 
-    /// Deletes what is due at `now`, or says what would be.
+    /// Deletes what is due at `now`, or says what would be. What fails keeps nothing else from being deleted.
     pub async fn delete_due(
         &self,
         actor: &Actor,
@@ -217,14 +234,15 @@ impl Provisioning {
             self.look(actor, Operation::Delete, Subject::Platform, move |reader| reader.due_deletions(now)).await?;
         let mut report = DeletionReport { dry_run, ..DeletionReport::default() };
         for hold in due {
-            match hold.on {
-                HoldOn::Mailbox => {
-                    self.delete_mailbox(actor, &hold.name, &guard, &mut report).await?;
-                }
-                HoldOn::Domain => {
-                    self.delete_domain(actor, &hold.name, &guard, &mut report).await?;
-                }
-                HoldOn::Customer => self.delete_customer(actor, &hold.name, &guard, &mut report).await?,
+            let (on, name) = (hold.on, hold.name.clone());
+            let cause = Cause { hold, now };
+            let gone = match on {
+                HoldOn::Mailbox => self.delete_mailbox(actor, &name, &cause, &guard, &mut report).await,
+                HoldOn::Domain => self.delete_domain(actor, &name, &cause, &guard, &mut report).await,
+                HoldOn::Customer => self.delete_customer(actor, &name, &cause, &guard, &mut report).await,
+            };
+            if let Err(error) = gone {
+                report.failed.push((name, error.to_string()));
             }
         }
         Ok(report)
@@ -235,9 +253,13 @@ impl Provisioning {
         &self,
         actor: &Actor,
         address: &str,
+        cause: &Cause,
         guard: &Option<Guard>,
         report: &mut DeletionReport,
     ) -> Result<bool, Error> {
+        if report.mailboxes.iter().any(|(name, _)| name == address) {
+            return Ok(true);
+        }
         let (guard, name) = (guard.clone(), address.to_owned());
         let (kept, messages) = self
             .store()
@@ -250,46 +272,72 @@ impl Provisioning {
                 Ok((kept, messages))
             })
             .await?;
-        if report.mailboxes.iter().any(|(name, _)| name == address) {
-            return Ok(true);
-        }
         if let Some(why) = kept {
             if !report.kept.iter().any(|(name, _)| name == address) {
                 report.kept.push((address.to_owned(), why));
             }
             return Ok(false);
         }
-        report.mailboxes.push((address.to_owned(), messages));
-        if report.dry_run {
-            return Ok(true);
+        let gone = report.dry_run || self.remove_mailbox(actor, address, cause, messages).await?;
+        if gone {
+            report.mailboxes.push((address.to_owned(), messages));
         }
+        Ok(gone)
+    }
+
+    /// Empties it in small commits, then removes it; false if its end was taken back.
+    async fn remove_mailbox(&self, actor: &Actor, address: &str, cause: &Cause, messages: u64) -> Result<bool, Error> {
         // All but the last step are not told: the trail would be as long as the mailbox.
         loop {
-            let name = address.to_owned();
+            let (name, cause) = (address.to_owned(), cause.clone());
             let emptied = self.commit(move |tx| {
+                if !cause.holds(&tx.reader())? {
+                    return Ok(None);
+                }
                 let messages = tx.empty_account(&name, DELETED_AT_ONCE)?;
                 let copies = tx.reader().archive_items(&name, Millis::MAX, None, DELETED_AT_ONCE)?;
                 for copy in &copies {
                     tx.archive_release(&name, &copy.id)?;
                 }
-                Ok(messages + copies.len() as u64)
+                Ok(Some(messages + copies.len() as u64))
             });
-            if emptied.await? == 0 {
-                break;
+            match emptied.await? {
+                None => return Ok(false),
+                Some(0) => break,
+                Some(_) => {}
             }
         }
-        let subject = Subject::Mailbox(address.to_owned());
-        self.act(actor, Operation::Delete, subject.clone(), move |tx| {
-            tx.remove_account(subject.name())?;
-            Ok((true, vec![detail("messages", messages)]))
+        let details = vec![detail("messages", messages)];
+        self.remove(actor, Subject::Mailbox(address.to_owned()), cause, details, |tx, name| tx.remove_account(name)).await
+    }
+
+    /// The last step with its record; false if the end was taken back.
+    async fn remove(
+        &self,
+        actor: &Actor,
+        subject: Subject,
+        cause: &Cause,
+        details: Details,
+        job: impl FnOnce(&mut Tx<'_>, &str) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<bool, Error> {
+        let (actor, cause) = (actor.clone(), cause.clone());
+        self.commit(move |tx| {
+            if !cause.holds(&tx.reader())? {
+                return Ok(Ok(false));
+            }
+            perform(tx, &actor, Operation::Delete, &subject, |tx| {
+                job(tx, subject.name())?;
+                Ok((true, details))
+            })
         })
-        .await
+        .await?
     }
 
     async fn delete_domain(
         &self,
         actor: &Actor,
         domain: &str,
+        cause: &Cause,
         guard: &Option<Guard>,
         report: &mut DeletionReport,
     ) -> Result<bool, Error> {
@@ -299,48 +347,45 @@ impl Provisioning {
         let name = domain.to_owned();
         let mut empty = true;
         for address in self.store().read(move |reader| reader.addresses_of_domain(&name)).await? {
-            empty &= self.delete_mailbox(actor, &address, guard, report).await?;
+            empty &= self.delete_mailbox(actor, &address, cause, guard, report).await?;
         }
         if !empty {
             return Ok(false);
         }
-        report.domains.push(domain.to_owned());
-        if report.dry_run {
-            return Ok(true);
-        }
+        let name = domain.to_owned();
+        let class = self.store().read(move |reader| reader.domain(&name)).await?.map(|domain| domain.class.as_str());
+        let details = vec![detail("class", class.unwrap_or("none"))];
         let subject = Subject::Domain(domain.to_owned());
-        self.act(actor, Operation::Delete, subject.clone(), move |tx| {
-            let class = tx.reader().domain(subject.name())?.map(|domain| domain.class.as_str());
-            tx.remove_domain(subject.name())?;
-            Ok((true, vec![detail("class", class.unwrap_or("none"))]))
-        })
-        .await
+        let gone = report.dry_run
+            || self.remove(actor, subject, cause, details, |tx, name| tx.remove_domain(name)).await?;
+        if gone {
+            report.domains.push(domain.to_owned());
+        }
+        Ok(gone)
     }
 
     async fn delete_customer(
         &self,
         actor: &Actor,
         id: &str,
+        cause: &Cause,
         guard: &Option<Guard>,
         report: &mut DeletionReport,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let name = id.to_owned();
         let mut empty = true;
         for domain in self.store().read(move |reader| reader.domains_of_customer(&name)).await? {
-            empty &= self.delete_domain(actor, &domain, guard, report).await?;
+            empty &= self.delete_domain(actor, &domain, cause, guard, report).await?;
         }
         if !empty {
-            return Ok(());
-        }
-        report.customers.push(id.to_owned());
-        if report.dry_run {
-            return Ok(());
+            return Ok(false);
         }
         let subject = Subject::Customer(id.to_owned());
-        self.act(actor, Operation::Delete, subject.clone(), move |tx| {
-            tx.remove_customer(subject.name())?;
-            Ok(((), Vec::new()))
-        })
-        .await
+        let gone = report.dry_run
+            || self.remove(actor, subject, cause, Vec::new(), |tx, name| tx.remove_customer(name)).await?;
+        if gone {
+            report.customers.push(id.to_owned());
+        }
+        Ok(gone)
     }
 }

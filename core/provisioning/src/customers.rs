@@ -12,6 +12,7 @@ use crate::act::{Details, Provisioning, detail};
 use crate::actor::Actor;
 use crate::error::Error;
 use crate::permissions::{Operation, Role, Subject, roles, sees};
+use crate::renewal::{Renewed, announce};
 
 /// Longest id of a customer, characters. Ours.
 const ID_MAX: usize = 64;
@@ -152,8 +153,8 @@ impl Provisioning {
         })
     }
 
-    /// Extends a contract to a new end (ADM-21); returns the new end. A cessation that was announced stays.
-    pub async fn renew_customer(&self, actor: &Actor, id: &str, until: Millis) -> Result<Millis, Error> {
+    /// Extends a contract to a new end; its holder is told (ADM-21). One whose service is being ended is not extended.
+    pub async fn renew_customer(&self, actor: &Actor, id: &str, until: Millis) -> Result<Renewed, Error> {
         let id = id.to_owned();
         self.act(actor, Operation::CustomerRenew, Subject::Customer(id.clone()), move |tx| {
             let customer = existing(&tx.reader(), &id)?;
@@ -169,13 +170,16 @@ impl Provisioning {
             }
             tx.set_customer_expiry(&id, Some(until))?;
             let before = customer.expires.map_or_else(|| "none".to_owned(), legal_day);
-            Ok((until, vec![detail("expires-before", before), detail("expires", legal_day(until))]))
+            let told = announce(tx, &customer, until)?;
+            let mut details = vec![detail("expires-before", before), detail("expires", legal_day(until))];
+            details.extend(told.iter().map(|mailbox| detail("told", mailbox)));
+            Ok((Renewed { expires: until, told }, details))
         })
         .await
     }
 
-    /// Extends by themselves the contracts that say so (ADM-22); returns the ids.
-    pub async fn renew_due(&self, now: Millis) -> Result<Vec<String>, Error> {
+    /// Extends by themselves the contracts that say so (ADM-22); the ids of those that were, and of those that could not be.
+    pub async fn renew_due(&self, now: Millis) -> Result<(Vec<String>, Vec<(String, Error)>), Error> {
         let due = self.store().read(move |reader| {
             let mut due = Vec::new();
             for customer in reader.customers()? {
@@ -188,7 +192,7 @@ impl Provisioning {
             }
             Ok(due)
         });
-        let mut renewed = Vec::new();
+        let (mut renewed, mut failed) = (Vec::new(), Vec::new());
         for customer in due.await? {
             let (first, mut until) = (customer.expires.unwrap_or(now), customer.expires.unwrap_or(now));
             let mut months = 0;
@@ -198,10 +202,13 @@ impl Provisioning {
                 months += customer.renews;
                 until = months_later(first, months);
             }
-            self.renew_customer(&Actor::server(), &customer.id, until).await?;
-            renewed.push(customer.id);
+            // One that cannot be extended keeps no other from it.
+            match self.renew_customer(&Actor::server(), &customer.id, until).await {
+                Ok(_) => renewed.push(customer.id),
+                Err(error) => failed.push((customer.id, error)),
+            }
         }
-        Ok(renewed)
+        Ok((renewed, failed))
     }
 }
 

@@ -22,6 +22,7 @@ pub mod maildir;
 pub mod passwords;
 pub mod permissions;
 pub mod recovery;
+pub mod renewal;
 pub mod roles;
 pub mod settings;
 pub mod users;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sigillo_mail::Rope;
 use sigillo_provisioning::cessation::{Cessation, Ending, Guard};
+use sigillo_provisioning::Role;
 use sigillo_provisioning::customers::NewCustomer;
 use sigillo_provisioning::users::Password;
 use sigillo_store::commit::now;
@@ -117,10 +118,75 @@ async fn adm_22_a_contract_extends_itself_until_it_is_cancelled() {
     own.add_customer(&house.root, customer("cancelled", 12)).await.unwrap();
     own.add_customer(&house.root, customer("once", 0)).await.unwrap();
     own.cease(&house.root, ceasing(HoldOn::Customer, "cancelled", Ending::Termination, None)).await.unwrap();
-    assert_eq!(own.renew_due(now()).await.unwrap(), ["yearly"]);
+    assert_eq!(own.renew_due(now()).await.unwrap().0, ["yearly"]);
     let expires = own.customer(&house.root, "yearly").await.unwrap().customer.expires.unwrap();
     assert!(expires > now() && expires < now() + 366 * DAY, "two years after the first end");
-    assert_eq!(own.renew_due(now()).await.unwrap(), Vec::<String>::new());
+    assert!(own.renew_due(now()).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn adm_22_a_contract_that_extends_itself_has_no_hour_without_service() {
+    let house = House::empty();
+    let own = &house.provisioning;
+    let end = now() + DAY;
+    let yearly = NewCustomer { id: "c-1".into(), expires: Some(end), renews: 12, ..NewCustomer::default() };
+    own.add_customer(&house.root, yearly).await.unwrap();
+    house.add_domain(DOMAIN, Some("c-1")).await;
+    house.add(ADA).await;
+    assert_eq!(standing(&house, end + 1), Standing::Active, "though nobody has written the extension down yet");
+    let late = ceasing(HoldOn::Customer, "c-1", Ending::Termination, Some(end + 5 * DAY));
+    own.cease(&house.root, late).await.unwrap();
+    assert!(own.renew_due(end + 1).await.unwrap().0.is_empty(), "it was cancelled");
+    assert_eq!(standing(&house, end + 1), Standing::Active, "until the day that was named");
+    assert_eq!(standing(&house, end + 5 * DAY), Standing::Closed { deletes: end + 35 * DAY });
+    own.cease(&house.root, ceasing(HoldOn::Customer, "c-1", Ending::Termination, None)).await.unwrap();
+    assert_eq!(standing(&house, end), Standing::Closed { deletes: end + 30 * DAY }, "without one, at its end");
+}
+
+#[tokio::test]
+async fn adm_22_one_contract_that_cannot_be_extended_keeps_no_other_from_it() {
+    let house = House::empty();
+    let own = &house.provisioning;
+    let end = now() - DAY;
+    for id in ["a", "b"] {
+        let begins = Some(end - DAY);
+        let new = NewCustomer { id: id.into(), begins, expires: Some(end), renews: 12, ..NewCustomer::default() };
+        own.add_customer(&house.root, new).await.unwrap();
+    }
+    let broken = "CREATE TRIGGER broken BEFORE UPDATE ON customers WHEN NEW.id = 'a'
+         BEGIN SELECT RAISE(ABORT, 'this row cannot be written'); END";
+    house.sql(broken).await;
+    let (renewed, failed) = own.renew_due(now()).await.unwrap();
+    assert_eq!(renewed, ["b"]);
+    assert_eq!(failed.len(), 1);
+}
+
+/// ADM-21: the mailbox that is named with the holder, else those of the officers, else the only one.
+#[tokio::test]
+async fn adm_21_who_is_told_of_an_extension() {
+    let house = House::with_customer().await;
+    let (own, root) = (&house.provisioning, &house.root);
+    let mut end = now();
+    let mut told = async || {
+        end += DAY;
+        own.renew_customer(root, "c-1", end).await.unwrap().told
+    };
+    assert!(told().await.is_empty(), "there is no mailbox");
+    house.add(ADA).await;
+    assert_eq!(told().await, [ADA]);
+    house.add("officer@pec.alfa.example").await;
+    assert!(told().await.is_empty(), "it is not known which of two");
+    house.grant("officer@pec.alfa.example", Role::RegistrationOfficer, Some("c-1")).await.unwrap();
+    assert_eq!(told().await, ["officer@pec.alfa.example"]);
+    house.sql("UPDATE customers SET holder = 'Ada Rossi <ADA@pec.alfa.example>'").await;
+    assert_eq!(told().await, [ADA]);
+    house.sql("UPDATE customers SET holder = 'Ada Rossi <ada@elsewhere.example>'").await;
+    assert_eq!(told().await, ["officer@pec.alfa.example"]);
+    let timers = own.store().look(|reader| reader.due_timers(now() + DAY, 9)).unwrap();
+    let told: Vec<&str> = timers.iter().map(|timer| timer.key.as_str()).collect();
+    assert_eq!(told.len(), 2, "one message each, of the last extension: {told:?}");
+    assert!(timers.iter().all(|timer| timer.plugin == sigillo_store::SERVER));
+    assert!(house.trail().await.iter().any(|r| r.event.details.contains(&("told".to_owned(), ADA.to_owned()))));
 }
 
 #[tokio::test]
@@ -217,4 +283,45 @@ async fn a_deletion_that_was_interrupted_goes_on() {
     assert_eq!(report.mailboxes, [(ADA.to_owned(), 250)]);
     let unnamed = own.store().look(|reader| reader.account(ADA)).unwrap();
     assert!(unnamed.is_none());
+}
+
+/// What is taken back while others are being deleted is taken back.
+#[tokio::test]
+async fn a_cessation_that_is_undone_in_the_middle_of_a_round_deletes_no_more() {
+    let house = House::with_customer().await;
+    house.add(ADA).await;
+    house.add("eva@pec.alfa.example").await;
+    let own = house.provisioning.clone();
+    file(own.store(), "eva@pec.alfa.example", 3).await;
+    own.cease(&house.root, ceasing(HoldOn::Customer, "c-1", Ending::Termination, None)).await.unwrap();
+    let (undo, root, runtime) = (own.clone(), house.root.clone(), tokio::runtime::Handle::current());
+    let guard: Guard = Arc::new(move |_, address| {
+        if address.starts_with("eva") {
+            runtime.block_on(undo.undo_cessation(&root, HoldOn::Customer, "c-1")).unwrap();
+        }
+        Ok(None)
+    });
+    let report = own.delete_due(&house.root, now() + 31 * DAY, false, Some(guard)).await.unwrap();
+    assert_eq!(report.mailboxes, [(ADA.to_owned(), 0)]);
+    assert!(report.domains.is_empty() && report.customers.is_empty() && report.failed.is_empty());
+    let eva = own.store().look(|reader| reader.account("eva@pec.alfa.example")).unwrap().unwrap();
+    assert_eq!(eva.used, 3 * 17);
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_keeps_nothing_else_from_it() {
+    let house = House::with_customer().await;
+    house.add(ADA).await;
+    house.add("eva@pec.alfa.example").await;
+    let own = &house.provisioning;
+    for address in [ADA, "eva@pec.alfa.example"] {
+        own.cease(&house.root, ceasing(HoldOn::Mailbox, address, Ending::Termination, None)).await.unwrap();
+    }
+    let guard: Guard = Arc::new(|_, address| match address == ADA {
+        true => Err(sigillo_store::StoreError::Damaged("its settings".into())),
+        false => Ok(None),
+    });
+    let report = own.delete_due(&house.root, now() + 31 * DAY, false, Some(guard)).await.unwrap();
+    assert_eq!(report.mailboxes, [("eva@pec.alfa.example".to_owned(), 0)]);
+    assert!(report.failed.len() == 1 && report.failed[0].0 == ADA && report.failed[0].1.contains("its settings"));
 }

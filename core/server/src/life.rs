@@ -33,7 +33,12 @@ impl Server {
     pub(crate) async fn sweep_contracts(&self, now: Millis) {
         let provisioning = Provisioning::new(self.store().clone(), self.config().provisioning.clone());
         match provisioning.renew_due(now).await {
-            Ok(renewed) => renewed.iter().for_each(|customer| tracing::info!(customer, "a contract extended itself")),
+            Ok((renewed, failed)) => {
+                renewed.iter().for_each(|customer| tracing::info!(customer, "a contract extended itself"));
+                for (customer, error) in &failed {
+                    tracing::error!(customer, %error, "a contract could not extend itself; it is tried again");
+                }
+            }
             Err(error) => tracing::error!(%error, "contracts cannot be extended"),
         }
         match provisioning.delete_due(&Actor::server(), now, false, Some(guard())).await {
@@ -43,6 +48,9 @@ impl Server {
                 }
                 report.domains.iter().for_each(|domain| tracing::info!(domain, "a domain is not ours any more"));
                 report.customers.iter().for_each(|customer| tracing::info!(customer, "a customer is forgotten"));
+                for (name, error) in &report.failed {
+                    tracing::error!(name, error, "what is past its time cannot be deleted; it is tried again");
+                }
                 for (mailbox, why) in &report.kept {
                     tracing::warn!(mailbox, why, "a mailbox whose time is over stays");
                 }

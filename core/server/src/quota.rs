@@ -1,12 +1,10 @@
 //! Tells the holder of a mailbox that it fills, before it is full: a message in the mailbox itself, once for each mark that
 //! is passed on the way up.
 
-use mail_builder::MessageBuilder;
-use mail_builder::headers::raw::Raw;
 use sigillo_mail::Rope;
 use sigillo_store::{FolderId, StoreError, Tx};
 
-use crate::origin::new_id;
+use crate::notice::Notice;
 
 /// At which fillings, and in whose name.
 #[derive(Debug, Clone)]
@@ -52,16 +50,8 @@ impl Warnings {
              When there is no room left, mail is not delivered and its senders are told so.\r\n\
              Remove messages that are not needed, or ask your administrator for more room.\r\n"
         );
-        let message = MessageBuilder::new()
-            .from(format!("postmaster@{}", self.hostname))
-            .to(account.to_owned())
-            .subject(format!("Casella occupata oltre {article}{mark}% / Mailbox more than {mark}% full"))
-            .date((now / 1000) as i64)
-            .message_id(format!("{}.quota@{}", new_id(), self.hostname))
-            // RFC 3834 §5: nobody answers it by machine.
-            .header("Auto-Submitted", Raw::new("auto-generated"))
-            .text_body(text);
-        Ok(message.write_to_vec()?)
+        let subject = format!("Casella occupata oltre {article}{mark}% / Mailbox more than {mark}% full");
+        Notice { hostname: &self.hostname, to: account, about: "quota", subject, text }.message(now)
     }
 }
 

@@ -1,11 +1,12 @@
-//! Wake-ups that plugins asked for: due timer → plugin → commit.
+//! Wake-ups that plugins asked for: due timer → plugin → commit. Those of the server itself are of extended contracts.
 
 use sigillo_plugin::Outcome;
-use sigillo_store::StoreError;
 use sigillo_store::plugins::Timer;
+use sigillo_store::{SERVER, StoreError};
 
 use crate::apply;
 use crate::passage::CONFLICTS_MAX;
+use crate::renewal;
 use crate::server::Server;
 
 impl Server {
@@ -20,6 +21,13 @@ impl Server {
         // The instant is a part of the id: a timer that was moved and fires again makes new ids.
         let passage = format!("timer.{}.{:x}.{}", timer.plugin, timer.at, timer.key);
         let life = self.schedule().expire;
+        if timer.plugin == SERVER {
+            let (timer, hostname) = (timer.clone(), self.hostname().to_owned());
+            return match self.store().write(move |tx| renewal::tell(tx, &timer, &hostname)).await {
+                Err(StoreError::Conflict(_)) => Ok(()), // moved meanwhile: it comes again
+                ended => ended,
+            };
+        }
         for _ in 0..=CONFLICTS_MAX {
             let run = self.engine().run_timer(&timer.plugin, &timer.key, timer.payload.clone(), &passage).await;
             let (timer, passage) = (timer.clone(), passage.clone());

@@ -63,3 +63,7 @@ pub use users::{NewUser, Role, User};
 
 /// Milliseconds since 1970, UTC.
 pub type Millis = u64;
+
+/// Whose requests of the outbox and wake-ups are the server's own. No plugin can be called so: the name of one begins
+/// with a letter.
+pub const SERVER: &str = "_server";

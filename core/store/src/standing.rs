@@ -157,11 +157,14 @@ impl Reader<'_> {
         if let Some(over) = holds.iter().filter(|hold| hold.kind == HoldKind::Ceasing).min_by_key(|hold| hold.deletes) {
             return Ok(Standing::Closed { deletes: over.deletes.unwrap_or(Millis::MAX) });
         }
+        // A contract that extends itself has no hour without service until that is written down (ADM-22); one that was
+        // cancelled ends on the day of its cessation.
         let expires: Option<i64> = self
             .db
             .prepare_cached(
                 "SELECT expires FROM customers
-                 WHERE id = (SELECT customer FROM customer_domains WHERE domain = ?1) AND expires <= ?2",
+                 WHERE id = (SELECT customer FROM customer_domains WHERE domain = ?1) AND expires <= ?2
+                     AND renews = 0",
             )?
             .query_row((domain, now as i64), |row| row.get(0))
             .optional()?;

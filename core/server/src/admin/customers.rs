@@ -1,7 +1,9 @@
 //! `customer` and `role`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use sigillo_provisioning::cessation::DeletionReport;
 use sigillo_provisioning::customers::{CustomerStatus, NewCustomer};
+use sigillo_provisioning::renewal::last_day;
 use sigillo_provisioning::roles::RoleRequest;
 use sigillo_provisioning::{Actor, Role};
 use sigillo_store::standing::HoldOn;
@@ -36,7 +38,7 @@ pub enum CustomerCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Extend its contract.
+    /// Extend its contract; its holder is told by e-mail.
     Renew {
         /// Its id.
         id: String,
@@ -85,7 +87,8 @@ pub struct AddArguments {
     /// Its name.
     #[arg(long)]
     name: String,
-    /// Who signed the contract.
+    /// Who signed the contract; with a mailbox here in which he is told of it: 'Ada Rossi <ada@pec.alfa.example>'.
+    /// Without one his registration officers are told, or the only mailbox that he has.
     #[arg(long, default_value = "", hide_default_value = true)]
     holder: String,
     /// Its technical contact.
@@ -197,8 +200,12 @@ pub async fn customer(office: &Office, command: CustomerCommand) -> Result<(), C
             if json { say_json(&customer) } else { print(&customer) }
         }
         CustomerCommand::Renew { id, until } => {
-            let end = provisioning.renew_customer(actor, &id, end_of(&until)?).await?;
-            say(&format!("the contract of customer {id} ends {}; tell its holder", legal(end)))
+            let renewed = provisioning.renew_customer(actor, &id, end_of(&until)?).await?;
+            let told = match renewed.told.is_empty() {
+                true => "no mailbox here stands for its holder: tell him yourself".to_owned(),
+                false => format!("its holder is told in {}", renewed.told.join(", ")),
+            };
+            say(&format!("the contract of customer {id} runs until {}; {told}", last_day(renewed.expires)))
         }
         CustomerCommand::Suspend { id, reason } => {
             office.hold(HoldOn::Customer, &id, HoldChange::Suspend(reason)).await
@@ -236,8 +243,10 @@ async fn deletions(office: &Office, dry_run: bool, on: Option<String>, json: boo
     };
     let guard = Some(crate::life::guard());
     let report = office.provisioning.delete_due(&office.actor, now, dry_run, guard).await?;
+    let done = if report.failed.is_empty() { Ok(()) } else { Err(CommandError::Found) };
     if json {
-        return say_json(&report);
+        say_json(&report)?;
+        return done;
     }
     let word = if dry_run { "would be deleted" } else { "deleted" };
     for (address, messages) in &report.mailboxes {
@@ -246,14 +255,15 @@ async fn deletions(office: &Office, dry_run: bool, on: Option<String>, json: boo
     report.domains.iter().try_for_each(|name| say(&format!("domain {name}: {word}")))?;
     report.customers.iter().try_for_each(|id| say(&format!("customer {id}: {word}")))?;
     report.kept.iter().try_for_each(|(address, why)| say(&format!("mailbox {address} stays: {why}")))?;
-    if report.mailboxes.is_empty() && report.domains.is_empty() && report.customers.is_empty() && report.kept.is_empty()
-    {
+    report.failed.iter().try_for_each(|(name, why)| say(&format!("{name} could not be deleted: {why}")))?;
+    let quiet = DeletionReport { dry_run, ..DeletionReport::default() };
+    if report == quiet {
         say("nothing is due")?;
     }
     for hold in office.provisioning.cessations(&office.actor).await? {
         say(&format!("ahead: {} {}: {}", hold.on.word(), hold.name, ending(&hold)))?;
     }
-    Ok(())
+    done
 }
 
 pub async fn role(office: &Office, command: RoleCommand) -> Result<(), CommandError> {
