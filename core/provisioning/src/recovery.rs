@@ -2,7 +2,7 @@
 //!
 //! Whoever asks learns nothing: an unknown login, one without a number and one that was asked for a moment ago are answered
 //! as if a code were on its way. A code is good once, for a quarter of an hour and for five attempts; only its digest is
-//! kept.
+//! kept. What goes to the telephone is a request of the outbox that leaves with the code's time.
 
 use sha2::{Digest, Sha256};
 use sigillo_store::recovery::Code;
@@ -12,13 +12,17 @@ use crate::act::{Provisioning, detail, record};
 use crate::actor::Actor;
 use crate::error::Error;
 use crate::passwords;
-use crate::permissions::{Operation, Subject};
+use crate::permissions::Operation;
 use crate::users::existing;
 
 /// How long a code is good.
-const GOOD_MS: Millis = 15 * 60_000;
+pub const GOOD_MS: Millis = 15 * 60_000;
 /// Between two codes for one login: whoever asks again and again must not fill a telephone, nor cost the provider much.
 const BETWEEN_MS: Millis = 5 * 60_000;
+/// Codes for one login in a day: ten, so that a stranger who asks costs his owner ten messages and no more.
+const A_DAY_MAX: u64 = 10;
+/// A day.
+const DAY_MS: Millis = 24 * 3_600_000;
 /// Attempts with one code: of eight digits, so that five guesses are nothing.
 const ATTEMPTS_MAX: u32 = 5;
 /// Digits of a code.
@@ -26,8 +30,9 @@ const DIGITS: u32 = 8;
 
 /// What takes text messages to telephones.
 pub trait TextMessages: Send + Sync {
-    /// Queues one in the running commit. `key` names it for ever; `to` is a number as [`number`] makes it.
-    fn queue(&self, tx: &mut Tx<'_>, key: &str, to: &str, text: &str) -> Result<(), StoreError>;
+    /// Queues one in the running commit. `key` names it for ever; `to` is a number as [`number`] makes it; it is not sent
+    /// from `until` on.
+    fn queue(&self, tx: &mut Tx<'_>, key: &str, to: &str, text: &str, until: Millis) -> Result<(), StoreError>;
 }
 
 /// A number of a telephone in the form of E.164: `+` and 8 to 15 digits.
@@ -75,11 +80,27 @@ impl Provisioning {
         self.act(actor, Operation::UserMobile, subject, move |tx| {
             existing(&tx.reader(), &login)?;
             tx.set_mobile(&login, mobile.as_deref())?;
+            // A code that went to the telephone before may be in the hands of whoever has that now.
+            if let Some(kept) = tx.reader().recovery_code(&login)? {
+                tx.put_recovery_code(&login, &Code { expires: 0, ..kept })?;
+            }
             // The whole number would be one more place from which it could leak.
             let end = mobile.map_or_else(|| "none".to_owned(), |mobile| format!("…{}", &mobile[mobile.len() - 3..]));
             Ok(((), vec![detail("mobile", end)]))
         })
         .await
+    }
+
+    /// The mobile telephone of a user, if it is known.
+    pub async fn mobile(&self, actor: &Actor, login: &str) -> Result<Option<String>, Error> {
+        let subject = self.user_subject(login).await?;
+        let wanted = login.to_ascii_lowercase();
+        let found = self.look(actor, Operation::UserMobile, subject, move |reader| {
+            Ok(reader.user(&wanted)?.is_some().then_some(reader.mobile(&wanted)?))
+        });
+        found.await?.ok_or_else(|| {
+            Error::not_found(format!("user {login}"), "`sigillo user list ADDRESS` has the users of a mailbox")
+        })
     }
 
     /// Sends a code to the mobile telephone of a login, if it has one.
@@ -93,34 +114,45 @@ impl Provisioning {
             return Err(Error::invalid(
                 "recovery by a text message",
                 "no gateway is configured",
-                "name a target of protocol smpp in provisioning.text-messages, or ask whoever administers the mailbox for \
-                 another first password",
+                "name a target in provisioning.text-messages, or ask whoever administers the mailbox for another first \
+                 password",
             ));
         };
         let subject = self.user_subject(login).await?;
         let (actor, login) = (actor.clone(), login.to_ascii_lowercase());
         self.commit(move |tx| {
-            let now = tx.now();
-            let user = tx.reader().user(&login)?.filter(|user| user.state == AccountState::Active);
-            let open = user.is_some() && tx.reader().standing(subject_account(&subject), now)?.admits_users();
-            let mobile = tx.reader().mobile(&login)?.filter(|_| open);
-            let lately = tx.reader().recovery_code(&login)?.is_some_and(|code| code.asked + BETWEEN_MS > now);
-            let Some(mobile) = mobile.filter(|_| !lately) else {
-                let why = if lately { "asked a moment ago" } else { "no open mailbox with a mobile number" };
-                // Strangers may ask: one record for each code at most, and none for logins that are not there.
-                if user.is_some() && !lately {
-                    record(tx, &actor, Operation::Recovery, &subject, "refused", vec![detail("why", why)])?;
-                }
+            let (now, reader) = (tx.now(), tx.reader());
+            if reader.user(&login)?.is_none() {
                 return Ok(());
+            }
+            // An instant ahead of now was noted before the clock was set back.
+            let before = reader.recovery_code(&login)?;
+            if before.as_ref().is_some_and(|code| code.asked <= now && code.asked + BETWEEN_MS > now) {
+                return Ok(());
+            }
+            let yesterday = now.saturating_sub(DAY_MS);
+            let open = reader.user_at_the_door(&login)?.is_some();
+            let (mobile, sent) = (reader.mobile(&login)?, reader.codes_sent(&login, yesterday)?);
+            let mobile = match (mobile, open) {
+                (Some(mobile), true) if sent < A_DAY_MAX => mobile,
+                (mobile, _) => {
+                    let why = match (mobile, open) {
+                        (None, _) => "no mobile number",
+                        (_, false) => "no open mailbox",
+                        _ => "too many codes in a day",
+                    };
+                    // Strangers may ask: that it was asked for is kept, so that there is one record in five minutes.
+                    let none = Code { digest: [0; 32], asked: now, expires: 0, attempts: 0 };
+                    tx.put_recovery_code(&login, &Code { asked: now, ..before.unwrap_or(none) })?;
+                    return Ok(record(tx, &actor, Operation::Recovery, &subject, "refused", vec![detail("why", why)])?);
+                }
             };
             let code = code();
             let kept = Code { digest: digest(&login, &code), asked: now, expires: now + GOOD_MS, attempts: 0 };
             tx.put_recovery_code(&login, &kept)?;
-            let text = format!(
-                "{code} e' il codice per cambiare la password di {login}. Vale 15 minuti. Non darlo a nessuno."
-            );
+            tx.note_code_sent(&login, yesterday)?;
             let key = format!("{:x}-{now:x}", u64::from_be_bytes(first_octets(&digest(&login, ""))));
-            gateway.queue(tx, &key, &mobile, &text)?;
+            gateway.queue(tx, &key, &mobile, &text(&code, &login), kept.expires)?;
             Ok(record(tx, &actor, Operation::Recovery, &subject, "done", vec![detail("step", "code sent")])?)
         })
         .await
@@ -138,7 +170,7 @@ impl Provisioning {
         let done = self.commit(move |tx| {
             let now = tx.now();
             let Some(kept) = tx.reader().recovery_code(&login)? else { return Ok(false) };
-            if kept.expires <= now || kept.attempts >= ATTEMPTS_MAX {
+            if kept.asked > now || kept.expires <= now || kept.attempts >= ATTEMPTS_MAX {
                 return Ok(false);
             }
             let user = tx.reader().user(&login)?.filter(|user| user.state == AccountState::Active);
@@ -157,11 +189,12 @@ impl Provisioning {
     }
 }
 
-fn subject_account(subject: &Subject) -> &str {
-    match subject {
-        Subject::User { account, .. } => account,
-        other => other.name(),
-    }
+/// What the telephone shows, in the letters that every one has, so that it is one message for most logins.
+fn text(code: &str, login: &str) -> String {
+    format!(
+        "{code} e' il codice per la nuova password di {login}: vale 15 minuti, non darlo a nessuno. Code for a new \
+         password (15 min): tell nobody."
+    )
 }
 
 fn first_octets(digest: &[u8; 32]) -> [u8; 8] {
@@ -180,6 +213,12 @@ mod tests {
         for bad in ["3201234567", "+39", "+0393201234567", "+39320x234567", "+393201234567890123"] {
             assert!(number(bad).is_err(), "{bad}");
         }
+    }
+
+    /// GSM 03.38: 160 letters.
+    #[test]
+    fn a_text_is_one_message_for_most_logins() {
+        assert!(text("12345678", "ada.rossi@pec.alfa.example").len() <= 160);
     }
 
     #[test]

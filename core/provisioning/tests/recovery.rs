@@ -9,7 +9,7 @@ use sigillo_auth::Credential;
 use sigillo_provisioning::Error;
 use sigillo_provisioning::recovery::TextMessages;
 use sigillo_store::standing::HoldOn;
-use sigillo_store::{StoreError, Tx};
+use sigillo_store::{Millis, StoreError, Tx};
 use support::{House, PASSWORD, refused};
 
 const ADA: &str = "ada@pec.alfa.example";
@@ -19,7 +19,8 @@ const ADA: &str = "ada@pec.alfa.example";
 struct Handed(Mutex<Vec<(String, String)>>);
 
 impl TextMessages for Handed {
-    fn queue(&self, _: &mut Tx<'_>, _: &str, to: &str, text: &str) -> Result<(), StoreError> {
+    fn queue(&self, tx: &mut Tx<'_>, _: &str, to: &str, text: &str, until: Millis) -> Result<(), StoreError> {
+        assert!(until > tx.now() && until <= tx.now() + 15 * 60_000, "an SMS with a code that is over helps nobody");
         self.0.lock().unwrap().push((to.to_owned(), text.to_owned()));
         Ok(())
     }
@@ -96,4 +97,42 @@ async fn adm_14_who_asks_learns_nothing_and_without_a_gateway_all_are_told_so() 
     assert!(matches!(said, Error::Invalid { .. }) && said.to_string().contains("no gateway is configured"));
     assert!(own.set_mobile(&house.root, ADA, Some("320 1234567")).await.is_err());
     assert!(refused(own.set_mobile(&support::by("eva@pec.alfa.example"), ADA, None).await));
+}
+
+#[tokio::test]
+async fn adm_14_strangers_fill_neither_a_telephone_nor_the_audit_trail() {
+    let (house, handed) = house().await;
+    let own = &house.provisioning;
+    house.add("eva@pec.alfa.example").await;
+    for _ in 0..20 {
+        own.ask_recovery(&house.root, "eva@pec.alfa.example", Some(handed.clone())).await.unwrap();
+        own.ask_recovery(&house.root, ADA, Some(handed.clone())).await.unwrap();
+        house.sql("UPDATE recovery_codes SET asked = asked - 300000 WHERE login LIKE 'ada%'").await;
+    }
+    assert_eq!(handed.codes().len(), 10, "in a day");
+    let refused = |login: &str, trail: &[sigillo_store::evidence::Record]| {
+        trail.iter().filter(|r| r.event.kind == "password-recovery" && r.event.result == "refused" && r.event.recipients == [login]).count()
+    };
+    let trail = house.trail().await;
+    assert_eq!(refused("eva@pec.alfa.example", &trail), 1, "who has no telephone is asked for in vain, and told once");
+    assert_eq!(refused(ADA, &trail), 10);
+    // The last code that went out is good in its time, whoever asked for more.
+    let code = handed.codes().pop().unwrap();
+    own.redeem_recovery(&house.root, ADA, &code, "parola del tutto nuova").await.unwrap();
+    house.sql("UPDATE recovery_sent SET at = at - 86400000").await;
+    house.sql("UPDATE recovery_codes SET asked = 0").await;
+    own.ask_recovery(&house.root, ADA, Some(handed.clone())).await.unwrap();
+    assert_eq!(handed.codes().len(), 11, "a day later there are more");
+}
+
+#[tokio::test]
+async fn adm_14_a_code_does_not_outlive_the_telephone_that_it_went_to() {
+    let (house, handed) = house().await;
+    let own = &house.provisioning;
+    own.ask_recovery(&house.root, ADA, Some(handed.clone())).await.unwrap();
+    own.set_mobile(&house.root, ADA, Some("+39 320 7654321")).await.unwrap();
+    let code = handed.codes().remove(0);
+    assert!(own.redeem_recovery(&house.root, ADA, &code, "parola del tutto nuova").await.is_err());
+    assert_eq!(own.mobile(&house.root, ADA).await.unwrap().as_deref(), Some("+393207654321"));
+    assert!(refused(own.mobile(&support::by("eva@pec.alfa.example"), ADA).await));
 }

@@ -19,6 +19,7 @@ mod plugin_operation;
 mod quarantine;
 mod queue;
 mod readable;
+mod recovery;
 mod registry;
 mod serve;
 mod settings;
@@ -60,7 +61,7 @@ pub struct Cli {
     #[arg(short, long, global = true, default_value = "sigillo.yaml", env = "SIGILLO_CONFIG")]
     config: PathBuf,
     /// Run a command of provisioning (customer, role, domain, mailbox, user) with the rights of this login only, and in its
-    /// name in the audit trail.
+    /// name in the audit trail. Other commands are refused: they know no rights of logins.
     #[arg(long, global = true, env = "SIGILLO_ACTOR", value_name = "LOGIN")]
     actor: Option<String>,
     #[command(subcommand)]
@@ -95,7 +96,7 @@ enum Command {
     /// What was accepted and is on its way.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
-    /// What plugins ask of targets outside.
+    /// What plugins and the server ask of targets outside.
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
     /// The index of providers.
@@ -116,6 +117,23 @@ enum Command {
     /// A command or an operation that a plugin brings.
     #[command(external_subcommand)]
     Plugin(Vec<OsString>),
+}
+
+impl Command {
+    /// A command that knows no rights of logins is not run for one: it would do everything for him.
+    fn may_be_run_for(&self, actor: Option<&str>) -> Result<(), CommandError> {
+        let provisioning = matches!(
+            self,
+            Command::Domain(_) | Command::Mailbox(_) | Command::User(_) | Command::Customer(_) | Command::Role(_)
+        );
+        match actor {
+            Some(login) if !provisioning => Err(CommandError::Usage(format!(
+                "this is not a command of provisioning (customer, role, domain, mailbox, user), so it cannot be run with \
+                 the rights of {login}; without --actor and SIGILLO_ACTOR it runs with those of the administrator"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why a command failed.
@@ -189,6 +207,7 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> Result<(), CommandError> {
+    cli.command.may_be_run_for(cli.actor.as_deref())?;
     if let Command::Check { json } = cli.command {
         return serve::check(&cli.config, json).await;
     }
@@ -207,7 +226,7 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Check { .. } | Command::Plugin(_) => Ok(()),
         Command::Domain(command) => domains::domain(&config, &office(&config)?, command).await,
         Command::Mailbox(command) => mailboxes::mailbox(&config, &office(&config)?, command).await,
-        Command::User(command) => users::user(&office(&config)?, command).await,
+        Command::User(command) => users::user(&config, &office(&config)?, command).await,
         Command::Customer(command) => customers::customer(&office(&config)?, command).await,
         Command::Role(command) => customers::role(&office(&config)?, command).await,
         Command::Queue(command) => queue::queue(&open(&config)?, command).await,

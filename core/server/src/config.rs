@@ -367,10 +367,26 @@ impl Config {
             }
             target.check().map_err(|problem| format!("targets.{name}: {problem}"))?;
         }
+        self.check_text_messages().map_err(|problem| format!("provisioning.text-messages.target: {problem}"))?;
         if self.limits.sessions == 0 || self.limits.dispatch == 0 {
             return Err("limits: sessions and dispatch must be at least 1".into());
         }
         Ok(())
+    }
+
+    /// Whether codes for lost passwords have a target that takes them to telephones.
+    fn check_text_messages(&self) -> Result<(), String> {
+        let Some(gateway) = &self.provisioning.text_messages else { return Ok(()) };
+        let name = &gateway.target;
+        match self.targets.get(name) {
+            Some(TargetConfig::Http(_) | TargetConfig::Smpp(_)) => Ok(()),
+            Some(_) => Err(format!("target '{name}' sends no text messages: name one that speaks http or smpp")),
+            None if self.targets.is_empty() => Err(format!("there is no target '{name}': 'targets' is empty")),
+            None => {
+                let names = self.targets.keys().cloned().collect::<Vec<_>>().join(", ");
+                Err(format!("there is no target '{name}' in 'targets', which has: {names}"))
+            }
+        }
     }
 
     /// What a server with certified domains must keep to besides: infected messages stay thirty months (PEC §2.2.4).

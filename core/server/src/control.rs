@@ -1,5 +1,5 @@
-//! The control socket: commands that only the running server can carry out (it alone writes message bytes and runs
-//! plugins under the policy in force).
+//! The control socket: commands that only the running server can carry out (it alone writes message bytes, runs plugins
+//! under the policy in force and asks the targets of the outbox).
 //!
 //! `DATA-DIR/control.sock` is for the user that the server runs as, and for root: its mode says so, and each connection
 //! is asked whose it is. A connection carries any number of requests, one after the other; each is a frame (a line of
@@ -9,6 +9,7 @@ pub mod client;
 mod frame;
 pub mod import;
 mod operation;
+pub mod recovery;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -116,6 +117,7 @@ async fn converse(
         let done = match request {
             Request::Operation(request) => operation::carry_out(server, request, &mut reader, body).await,
             Request::Import(request) => import::carry_out(server, request, &mut reader, body).await,
+            Request::Recovery(request) => recovery::carry_out(server, request, &mut reader, body).await,
         };
         match done {
             Ok(done) => answer(server, &mut writer, done).await?,

@@ -43,6 +43,7 @@ mod secret;
 pub mod server;
 pub mod services;
 mod signatures;
+mod text_messages;
 mod tls;
 mod wake;
 

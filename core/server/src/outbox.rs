@@ -1,4 +1,5 @@
-//! The outbox: due request → target → commit, and ended request → plugin → commit.
+//! The outbox: due request → target → commit, and ended request → plugin → commit. The server's own requests (codes for
+//! lost passwords) end with their target's answer: the log and the figures have it, and nobody is told.
 //!
 //! Beside the queue, with places of its own: a target that is slow or away holds its own places and no others. Nothing is
 //! kept here that a restart could lose; whether a target is away is found out anew.
@@ -10,7 +11,7 @@ use sigillo_delivery::outbox::{Attempt, Place, Request, Said, Target};
 use sigillo_plugin::{Answered, Outcome};
 use sigillo_policy::Stage;
 use sigillo_store::outbox::{Reply, Request as Kept, RequestName, RequestState};
-use sigillo_store::{Millis, StoreError};
+use sigillo_store::{Millis, SERVER, StoreError};
 use tokio::sync::{Semaphore, watch};
 
 use crate::apply;
@@ -18,6 +19,7 @@ use crate::dispatch::{InFlight, PAUSE, ROUND, SLEEP_MAX, held};
 use crate::evidence::front_end::Happening;
 use crate::passage::CONFLICTS_MAX;
 use crate::server::Server;
+use crate::text_messages;
 
 /// `answer` steps at once.
 const ANSWERS: usize = 8;
@@ -145,7 +147,10 @@ impl Server {
             return Ok(());
         }
         if !self.may_ask(name) {
-            let said = Said::words("the policy does not grant this target to the plugin any more");
+            let said = Said::words(match name.plugin == SERVER {
+                true => "the configuration does not name this target for text messages any more",
+                false => "the policy does not grant this target to the plugin any more",
+            });
             return self.ask_later(target, &request, said, None).await;
         }
         let source: Arc<dyn sigillo_mail::Source> = match &content {
@@ -161,6 +166,7 @@ impl Server {
             attempt: request.attempts + 1,
         };
         let attempt = target.attempt(&asked).await;
+        let attempt = if name.plugin == SERVER { text_messages::silenced(attempt) } else { attempt };
         self.metrics().outbox_attempt(&name.target, attempt.word());
         match attempt {
             Attempt::Done(said) => self.end(name, reply("done", said), request.attempts + 1).await,
@@ -170,6 +176,10 @@ impl Server {
     }
 
     fn may_ask(&self, name: &RequestName) -> bool {
+        if name.plugin == SERVER {
+            let gateway = &self.config().provisioning.text_messages;
+            return gateway.as_ref().is_some_and(|gateway| gateway.target == name.target);
+        }
         let plugin = self.engine().policy().plugins.get(&name.plugin);
         plugin.is_some_and(|plugin| plugin.grants.allows_target(&name.target))
     }

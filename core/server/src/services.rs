@@ -27,6 +27,7 @@ use crate::keys::Keys;
 use crate::revocation::{self, Watch};
 use crate::scratch::Scratch;
 use crate::secret::Secret;
+use crate::text_messages;
 
 /// The store, the keys and the trust of one server.
 pub struct Facilities {
@@ -68,6 +69,7 @@ impl Facilities {
         let scanners = Scanners::new(config.scanner_options());
         let stamper = Stamper::of(config)?;
         let targets = config.open_targets()?;
+        text_messages::check(config, &targets)?;
         let (registro, scratch) = (folder(config), Arc::new(Scratch::new(store.clone())));
         let (anchors, watch) = revocation::load(config, anchors)?;
         introduce(watch.as_deref(), &keys, &index.directory());

@@ -60,7 +60,10 @@ fn the_shipped_values_are_the_defaults() {
     let waits: Vec<_> = a.retry.iter().flatten().map(|seconds| std::time::Duration::from_secs(*seconds)).collect();
     assert_eq!(waits, shortest.schedule().waits);
     assert!(b.retry.is_none() && !sms.insecure && shortest.targets.is_empty());
-    assert_eq!(shipped.provisioning, shortest.provisioning);
+    let sms = shipped.provisioning.text_messages.as_ref().unwrap();
+    assert_eq!((sms.target.as_str(), sms.parameters["to"].as_str(), &sms.content), ("message-centre", "{number}", &None));
+    let figures = sigillo_provisioning::Settings { text_messages: None, ..shipped.provisioning.clone() };
+    assert_eq!(figures, shortest.provisioning);
     assert_eq!(shipped.log.format, shortest.log.format);
     assert_eq!(shipped.log.level, shortest.log.level);
     let (a, b) = (&shipped.evidence, &shortest.evidence);
@@ -200,4 +203,23 @@ fn a_mistake_is_named_with_its_place() {
         let error = Config::load(&path).unwrap_err().to_string();
         assert!(error.contains("sigillo.yaml") && error.contains(want), "{want}: {error}");
     }
+}
+
+#[test]
+fn adm_14_a_gateway_for_text_messages_is_a_target_that_sends_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sigillo.yaml");
+    let said = |targets: &str, gateway: &str| {
+        let text = format!(
+            "{REST}targets: {{ {targets} }}\nprovisioning: {{ text-messages: {{ target: {gateway} }} }}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path).map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    let http = "a: { protocol: http, url: \"https://a.example\" }";
+    let s3 = "a: { protocol: s3, endpoint: \"https://s.example\", region: r, bucket: bbb, credentials-file: c }";
+    assert_eq!(said(http, "a"), "");
+    assert!(said("", "a").contains("provisioning.text-messages.target: there is no target 'a': 'targets' is empty"));
+    assert!(said(http, "b").contains("there is no target 'b' in 'targets', which has: a"));
+    assert!(said(s3, "a").contains("target 'a' sends no text messages: name one that speaks http or smpp"));
 }

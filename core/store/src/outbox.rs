@@ -10,14 +10,17 @@
 //!
 //! The target may be asked more than once (a crash between its answer and the commit); what the plugin makes of the
 //! answer is one commit with the change to `known`, and so happens once.
+//!
+//! The server's own requests ([`SERVER`]) have nobody to be told: they are `known` at once, and what they asked with is
+//! gone.
 
 use rusqlite::{OptionalExtension, Row};
 use sigillo_mail::Rope;
 
-use crate::Millis;
 use crate::commit::{Reader, Tx};
 use crate::error::StoreError;
 use crate::messages::MessageId;
+use crate::{Millis, SERVER};
 
 /// How long a key is remembered after its request ended (30 days, as the contract says).
 pub const KNOWN: Millis = 30 * 24 * 3600 * 1000;
@@ -288,8 +291,8 @@ impl Tx<'_> {
         changed_one(changed, name)
     }
 
-    /// A request has ended for good: its content goes, its answer waits for the plugin. `Conflict` if it has ended
-    /// already.
+    /// A request has ended for good: its content goes, its answer waits for the plugin; one of the server's own is only
+    /// remembered. `Conflict` if it has ended already.
     pub fn end_request(&mut self, name: &RequestName, reply: &Reply) -> Result<(), StoreError> {
         let message: Option<Option<i64>> = self
             .db
@@ -319,6 +322,9 @@ impl Tx<'_> {
             ))?;
         if let Some(message) = message {
             self.release_message(MessageId(message))?;
+        }
+        if name.plugin == SERVER {
+            return self.finish_request(name);
         }
         self.touch_queue();
         Ok(())
@@ -361,18 +367,19 @@ impl Tx<'_> {
     }
 
     /// Makes what waits or is held due at once, with its whole time (`life`) before it again; an ended one's `answer`
-    /// step too. `NotFound` if there is nothing of the kind.
+    /// step too. The server's own keep their time: a code is over when it is over. `NotFound` if there is nothing of the
+    /// kind.
     pub fn retry_request(&mut self, name: &RequestName, life: Millis) -> Result<(), StoreError> {
         let expires = self.now.saturating_add(life) as i64;
         let changed = self
             .db
             .prepare_cached(
                 "UPDATE outbox SET due = ?4, attempts = 0,
-                     expires = CASE WHEN state = 'ended' THEN expires ELSE MAX(expires, ?5) END,
+                     expires = CASE WHEN state = 'ended' OR plugin = ?6 THEN expires ELSE MAX(expires, ?5) END,
                      state = CASE WHEN state = 'ended' THEN 'ended' ELSE 'waiting' END
                  WHERE plugin = ?1 AND target = ?2 AND key = ?3 AND state IN ('waiting', 'held', 'ended')",
             )?
-            .execute((&name.plugin, &name.target, &name.key, self.now as i64, expires))?;
+            .execute((&name.plugin, &name.target, &name.key, self.now as i64, expires, SERVER))?;
         self.touch_queue();
         if changed == 0 { Err(StoreError::NotFound(format!("request {name}"))) } else { Ok(()) }
     }

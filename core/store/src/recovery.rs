@@ -40,6 +40,13 @@ impl Reader<'_> {
         });
         Ok(code.optional()?)
     }
+
+    /// How many codes were sent to a user since an instant.
+    pub fn codes_sent(&self, login: &str, since: Millis) -> Result<u64, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT COUNT(*) FROM recovery_sent WHERE login = ?1 AND at > ?2")?;
+        let count: i64 = statement.query_row((login.to_ascii_lowercase(), since as i64), |row| row.get(0))?;
+        Ok(count as u64)
+    }
 }
 
 impl Tx<'_> {
@@ -54,6 +61,14 @@ impl Tx<'_> {
                 [&login, mobile],
             )?,
         };
+        Ok(())
+    }
+
+    /// Notes that a code was sent to a user; what was noted up to `forget` leaves.
+    pub fn note_code_sent(&mut self, login: &str, forget: Millis) -> Result<(), StoreError> {
+        let login = login.to_ascii_lowercase();
+        self.db.execute("DELETE FROM recovery_sent WHERE login = ?1 AND at <= ?2", (&login, forget as i64))?;
+        self.db.execute("INSERT INTO recovery_sent (login, at) VALUES (?1, ?2)", (&login, self.now as i64))?;
         Ok(())
     }
 

@@ -274,6 +274,12 @@ CREATE TABLE IF NOT EXISTS recovery_codes (
     expires  BIGINT NOT NULL,
     attempts BIGINT NOT NULL
 );
+-- When codes were sent to a telephone, for a day: how often is bounded.
+CREATE TABLE IF NOT EXISTS recovery_sent (
+    login TEXT NOT NULL REFERENCES users(login) ON DELETE CASCADE,
+    at    BIGINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS recovery_sent_by_login ON recovery_sent(login, at);
 -- Addresses that somebody had: whoever got one of them next would get what is meant for another.
 CREATE TABLE IF NOT EXISTS retired_addresses (
     address TEXT PRIMARY KEY,

@@ -1,9 +1,9 @@
-//! `outbox`: what plugins ask of targets outside.
+//! `outbox`: what plugins, and the server itself, ask of targets outside.
 
 use clap::Subcommand;
 use serde_json::json;
 use sigillo_store::outbox::{Reply, Request, RequestName, RequestState};
-use sigillo_store::{Store, StoreError};
+use sigillo_store::{SERVER, Store, StoreError};
 
 use super::{CommandError, instant, say, say_json};
 use crate::config::Config;
@@ -41,7 +41,7 @@ pub enum OutboxCommand {
 
 #[derive(clap::Args)]
 pub struct Name {
-    /// The plugin that made it.
+    /// The plugin that made it; `_server` for the server's own (codes for lost passwords).
     plugin: String,
     /// The target that it asks.
     target: String,
@@ -70,7 +70,10 @@ pub async fn outbox(config: &Config, store: &Store, command: OutboxCommand) -> R
             let reply = Reply { status: "refused".into(), code: None, text: reason, body: Vec::new() };
             let wanted = name.clone();
             store.write(move |tx| tx.end_request(&wanted, &reply)).await.map_err(|error| unknown(error, &name))?;
-            say(&format!("{name} is given up; its plugin is told by a running server within 30 seconds"))
+            match name.plugin == SERVER {
+                true => say(&format!("{name} is given up")),
+                false => say(&format!("{name} is given up; its plugin is told by a running server within 30 seconds")),
+            }
         }
     }
 }
@@ -129,7 +132,7 @@ fn word(state: RequestState) -> &'static str {
     }
 }
 
-/// Parameters stay out: they are what the plugin sends, such as the number and the text of an SMS.
+/// Parameters stay out: they are what is sent, such as the number and the text of an SMS, and a code in it.
 fn as_json(request: &Request) -> serde_json::Value {
     json!({
         "plugin": request.name.plugin,

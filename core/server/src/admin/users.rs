@@ -8,7 +8,8 @@ use sigillo_store::AccountState;
 use sigillo_store::users::{NewUser, Role};
 
 use super::office::{Office, mailbox as parse};
-use super::{CommandError, legal, say, say_json};
+use super::{CommandError, legal, recovery, say, say_json};
+use crate::config::Config;
 
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
@@ -16,9 +17,16 @@ use super::{CommandError, legal, say, say_json};
   sigillo user list office@pec.alfa.example
   sigillo user password bruno.verdi
   sigillo user change-password bruno.verdi
+  sigillo user mobile bruno.verdi '+39 320 1234567'
+  sigillo user send-code bruno.verdi
+  printf '%s\n%s\n' \"$CODE\" \"$NEW\" | sigillo user use-code bruno.verdi --json
 
 A password that is made here, or given with --password-stdin --first, opens nothing but
-`change-password`, and that for three days (provisioning.first-password-hours).")]
+`change-password`, and that for three days (provisioning.first-password-hours).
+
+Who lost his asks for a code with `send-code`: it comes to his mobile telephone, and with it
+`use-code` changes the password, within a quarter of an hour and five attempts. Whatever login is
+given to `send-code`, what it says is the same.")]
 pub enum UserCommand {
     /// Let one more person into a multi-user mailbox. Without a password on standard input a first one is made and
     /// printed.
@@ -49,6 +57,29 @@ pub enum UserCommand {
     ChangePassword {
         /// The own login.
         login: String,
+    },
+    /// Note the mobile telephone of a user, to which codes for a lost password go; without a number, print it.
+    Mobile {
+        /// The user.
+        login: String,
+        /// The number with the code of its country, or `none`.
+        number: Option<String>,
+    },
+    /// Send a code for a lost password to the mobile telephone of a user, by the running server.
+    SendCode {
+        /// The user.
+        login: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a lost password with the code: both are asked for, or are two lines of standard input.
+    UseCode {
+        /// The user.
+        login: String,
+        /// As JSON, also what is wrong with the code or the password.
+        #[arg(long)]
+        json: bool,
     },
     /// Keep a user out.
     Disable {
@@ -117,7 +148,7 @@ pub fn tell(made: &Made) -> Result<(), CommandError> {
     Ok(())
 }
 
-pub async fn user(office: &Office, command: UserCommand) -> Result<(), CommandError> {
+pub async fn user(config: &Config, office: &Office, command: UserCommand) -> Result<(), CommandError> {
     let (provisioning, actor) = (&office.provisioning, &office.actor);
     match command {
         UserCommand::Add { address, login, password } => {
@@ -156,6 +187,9 @@ pub async fn user(office: &Office, command: UserCommand) -> Result<(), CommandEr
             tell(&made)
         }
         UserCommand::ChangePassword { login } => change_password(office, &login).await,
+        UserCommand::Mobile { login, number } => recovery::mobile(office, &login, number.as_deref()).await,
+        UserCommand::SendCode { login, json } => recovery::send_code(config, office, &login, json).await,
+        UserCommand::UseCode { login, json } => recovery::use_code(office, &login, json).await,
         UserCommand::Disable { login } => set_state(office, &login, AccountState::Disabled).await,
         UserCommand::Enable { login } => set_state(office, &login, AccountState::Active).await,
         UserCommand::Remove { login } => {

@@ -17,6 +17,8 @@ pub enum Request {
     Operation(OperationRequest),
     /// Messages of a Maildir for a mailbox, one behind the other in the body.
     Import(ImportRequest),
+    /// A code for a lost password; there is no body.
+    Recovery(super::recovery::RecoveryRequest),
 }
 
 /// Messages from elsewhere, in the order in which they are filed.
