@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 use sigillo_store::recovery::Code;
-use sigillo_store::{AccountState, Millis, StoreError, Tx};
+use sigillo_store::{Millis, StoreError, Tx};
 
 use crate::act::{Provisioning, detail, record};
 use crate::actor::Actor;
@@ -173,8 +173,8 @@ impl Provisioning {
             if kept.asked > now || kept.expires <= now || kept.attempts >= ATTEMPTS_MAX {
                 return Ok(false);
             }
-            let user = tx.reader().user(&login)?.filter(|user| user.state == AccountState::Active);
-            if user.is_none() || kept.digest != digest(&login, &code) {
+            // Whoever was shut out since changes nothing until he is let in again.
+            if tx.reader().user_at_the_door(&login)?.is_none() || kept.digest != digest(&login, &code) {
                 tx.put_recovery_code(&login, &Code { attempts: kept.attempts + 1, ..kept })?;
                 record(tx, &actor, Operation::Recovery, &subject, "refused", vec![detail("why", "wrong code")])?;
                 return Ok(false);

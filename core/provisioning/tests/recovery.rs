@@ -136,3 +136,15 @@ async fn adm_14_a_code_does_not_outlive_the_telephone_that_it_went_to() {
     assert_eq!(own.mobile(&house.root, ADA).await.unwrap().as_deref(), Some("+393207654321"));
     assert!(refused(own.mobile(&support::by("eva@pec.alfa.example"), ADA).await));
 }
+
+#[tokio::test]
+async fn adm_14_a_code_opens_nothing_of_a_mailbox_that_was_shut_since() {
+    let (house, handed) = house().await;
+    let own = &house.provisioning;
+    own.ask_recovery(&house.root, ADA, Some(handed.clone())).await.unwrap();
+    let code = handed.codes().remove(0);
+    own.suspend(&house.root, HoldOn::Mailbox, ADA, "stolen").await.unwrap();
+    assert!(own.redeem_recovery(&house.root, ADA, &code, "parola del tutto nuova").await.is_err());
+    own.resume(&house.root, HoldOn::Mailbox, ADA).await.unwrap();
+    own.redeem_recovery(&house.root, ADA, &code, "parola del tutto nuova").await.unwrap();
+}
