@@ -168,7 +168,7 @@ impl Provisioning {
         let proved = tokio::task::spawn_blocking(move || match kept {
             Some(kept) => kept.verify(&given),
             None => {
-                let _costs = Credential::without_scram("nobody's").map(|decoy| decoy.verify(&given));
+                let _costs = Credential::without_scram(&given);
                 false
             }
         });
