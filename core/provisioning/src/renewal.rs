@@ -1,5 +1,6 @@
 //! Who is told that a contract was extended (ADM-21), and how the server comes to know that he is to be told.
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use sigillo_mail::Mailbox;
@@ -67,11 +68,11 @@ fn mailboxes_of_holder(reader: &Reader<'_>, customer: &Customer) -> Result<Vec<S
     Ok(told)
 }
 
-/// The last day of a contract by legal time, from the first instant after it: `2027-12-31`.
-pub fn last_day(expires: Millis) -> String {
+/// The last day of a contract by legal time, from the first instant after it.
+pub fn last_day(expires: Millis) -> Date {
     let zone = TimeZone::get("Europe/Rome").unwrap_or(TimeZone::UTC);
     let last = jiff::Timestamp::from_millisecond(expires.saturating_sub(1) as i64);
-    last.map_or_else(|_| expires.to_string(), |at| at.to_zoned(zone).date().to_string())
+    last.map_or(Date::MAX, |at| at.to_zoned(zone).date())
 }
 
 #[cfg(test)]
@@ -81,8 +82,8 @@ mod tests {
     #[test]
     fn the_last_day_is_a_day_that_the_contract_has() {
         let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond() as Millis;
-        assert_eq!(last_day(at("2027-12-31T23:00:00Z")), "2027-12-31");
-        assert_eq!(last_day(at("2027-12-31T12:00:00Z")), "2027-12-31");
-        assert_eq!(last_day(at("2027-06-30T22:00:00Z")), "2027-06-30");
+        assert_eq!(last_day(at("2027-12-31T23:00:00Z")).to_string(), "2027-12-31");
+        assert_eq!(last_day(at("2027-12-31T12:00:00Z")).to_string(), "2027-12-31");
+        assert_eq!(last_day(at("2027-06-30T22:00:00Z")).to_string(), "2027-06-30");
     }
 }

@@ -39,14 +39,15 @@ pub fn tell(tx: &mut Tx<'_>, timer: &Timer, hostname: &str) -> Result<(), StoreE
 }
 
 fn message(name: &str, renewal: &Renewal, hostname: &str, now: Millis) -> Result<Vec<u8>, StoreError> {
-    let (id, day) = (&renewal.customer, last_day(renewal.expires));
+    let (id, last) = (&renewal.customer, last_day(renewal.expires));
+    let (giorno, day) = (last.strftime("%d/%m/%Y"), last.strftime("%-d %B %Y"));
     let text = format!(
-        "Il contratto di {name} (cliente {id}) è stato prorogato: il servizio è attivo fino al {day} compreso.\r\n\
+        "Il contratto di {name} (cliente {id}) è stato prorogato: il servizio è attivo fino al {giorno} compreso.\r\n\
          Nulla cambia per le caselle e per i messaggi che contengono.\r\n\r\n\
          The contract of {name} (customer {id}) has been extended: the service runs until {day}, that day included.\r\n\
          Nothing changes for the mailboxes and the messages in them.\r\n"
     );
-    let subject = format!("Contratto prorogato fino al {day} / Contract extended until {day}");
+    let subject = format!("Contratto prorogato fino al {giorno} / Contract extended until {day}");
     Notice { hostname, to: &renewal.mailbox, about: "renewal", subject, text }.message(now)
 }
 
@@ -110,7 +111,7 @@ mod tests {
         let letters = letters(own.store());
         assert_eq!(letters.len(), 1);
         let words = letters[0].split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("Contract extended until 2101-01-01") && words.contains("Auto-Submitted: auto-generated"));
+        assert!(words.contains("Contract extended until 1 January 2101") && words.contains("Auto-Submitted: auto-generated"));
         assert!(own.store().look(|r| r.due_timers(now + DAY, 9)).unwrap().is_empty());
     }
 
@@ -125,6 +126,6 @@ mod tests {
         wake(own.store(), now + 2 * DAY).await;
         wake(own.store(), now + 4 * DAY).await;
         let letters = letters(own.store());
-        assert!(letters.len() == 1 && letters[0].contains("2101-12-31"), "{letters:?}");
+        assert!(letters.len() == 1 && letters[0].contains("31/12/2101"), "{letters:?}");
     }
 }
