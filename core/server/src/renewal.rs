@@ -47,7 +47,7 @@ fn message(name: &str, renewal: &Renewal, hostname: &str, now: Millis) -> Result
          The contract of {name} (customer {id}) has been extended: the service runs until {day}, that day included.\r\n\
          Nothing changes for the mailboxes and the messages in them.\r\n"
     );
-    let subject = format!("Contratto prorogato fino al {giorno} / Contract extended until {day}");
+    let subject = format!("Contratto prorogato fino al {giorno} / Contract until {day}");
     Notice { hostname, to: &renewal.mailbox, about: "renewal", subject, text }.message(now)
 }
 
@@ -111,7 +111,7 @@ mod tests {
         let letters = letters(own.store());
         assert_eq!(letters.len(), 1);
         let words = letters[0].split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("Contract extended until 1 January 2101") && words.contains("Auto-Submitted: auto-generated"));
+        assert!(words.contains("Contract until 1 January 2101") && words.contains("Auto-Submitted: auto-generated"));
         assert!(own.store().look(|r| r.due_timers(now + DAY, 9)).unwrap().is_empty());
     }
 

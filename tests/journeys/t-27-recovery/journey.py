@@ -222,7 +222,7 @@ def extended(alfa):
     code, out, _ = alfa.says("customer", "renew", CUSTOMER, "--until", "2100-12-31")
     check(code == 0 and f"its holder is told in {OFFICER}" in out, "an extended contract says who is told")
     inbox = alfa.server.inbox(OFFICER)
-    letter = inbox.get(subject="Contratto prorogato fino al 31/12/2100 / Contract extended until 31 December 2100")
+    letter = inbox.get(subject="Contratto prorogato fino al 31/12/2100 / Contract until 31 December 2100")
     check(b"Auto-Submitted: auto-generated" in letter and b"c-118" in letter, "its holder is told by e-mail, in two languages")
     inbox.close()
     alfa.server.kill()
