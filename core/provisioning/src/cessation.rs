@@ -308,7 +308,8 @@ impl Provisioning {
             }
         }
         let details = vec![detail("messages", messages)];
-        self.remove(actor, Subject::Mailbox(address.to_owned()), cause, details, |tx, name| tx.remove_account(name)).await
+        self.remove(actor, Subject::Mailbox(address.to_owned()), cause, details, |tx, name| tx.remove_account(name))
+            .await
     }
 
     /// The last step with its record; false if the end was taken back.
@@ -356,8 +357,8 @@ impl Provisioning {
         let class = self.store().read(move |reader| reader.domain(&name)).await?.map(|domain| domain.class.as_str());
         let details = vec![detail("class", class.unwrap_or("none"))];
         let subject = Subject::Domain(domain.to_owned());
-        let gone = report.dry_run
-            || self.remove(actor, subject, cause, details, |tx, name| tx.remove_domain(name)).await?;
+        let gone =
+            report.dry_run || self.remove(actor, subject, cause, details, |tx, name| tx.remove_domain(name)).await?;
         if gone {
             report.domains.push(domain.to_owned());
         }

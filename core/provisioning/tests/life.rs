@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use sigillo_mail::Rope;
-use sigillo_provisioning::cessation::{Cessation, Ending, Guard};
 use sigillo_provisioning::Role;
+use sigillo_provisioning::cessation::{Cessation, Ending, Guard};
 use sigillo_provisioning::customers::NewCustomer;
 use sigillo_provisioning::users::Password;
 use sigillo_store::commit::now;

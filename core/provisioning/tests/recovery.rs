@@ -111,7 +111,12 @@ async fn adm_14_strangers_fill_neither_a_telephone_nor_the_audit_trail() {
     }
     assert_eq!(handed.codes().len(), 10, "in a day");
     let refused = |login: &str, trail: &[sigillo_store::evidence::Record]| {
-        trail.iter().filter(|r| r.event.kind == "password-recovery" && r.event.result == "refused" && r.event.recipients == [login]).count()
+        trail
+            .iter()
+            .filter(|r| {
+                r.event.kind == "password-recovery" && r.event.result == "refused" && r.event.recipients == [login]
+            })
+            .count()
     };
     let trail = house.trail().await;
     assert_eq!(refused("eva@pec.alfa.example", &trail), 1, "who has no telephone is asked for in vain, and told once");

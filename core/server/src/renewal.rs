@@ -20,7 +20,8 @@ pub fn tell(tx: &mut Tx<'_>, timer: &Timer, hostname: &str) -> Result<(), StoreE
         return tx.finish_timer(timer);
     };
     let (account, now) = (renewal.mailbox.as_str(), tx.now());
-    let customer = tx.reader().customer(&renewal.customer)?.filter(|customer| customer.expires == Some(renewal.expires));
+    let customer =
+        tx.reader().customer(&renewal.customer)?.filter(|customer| customer.expires == Some(renewal.expires));
     let filling = tx.reader().filling(account)?;
     // A contract that was extended again has a wake-up of its own; a customer or a mailbox that is gone is not told.
     let (Some(customer), Some((used, quota, _))) = (customer, filling) else { return tx.finish_timer(timer) };

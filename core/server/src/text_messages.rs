@@ -48,7 +48,8 @@ pub fn check(config: &Config, targets: &Targets) -> Result<(), ConfigError> {
 
 /// Without what could repeat a code: digits, and the body. A gateway's own words are for the operator.
 pub fn silenced(attempt: Attempt) -> Attempt {
-    let silent = |said: Said| Said { code: said.code, ..Said::words(said.text.replace(|c: char| c.is_ascii_digit(), "#")) };
+    let silent =
+        |said: Said| Said { code: said.code, ..Said::words(said.text.replace(|c: char| c.is_ascii_digit(), "#")) };
     match attempt {
         Attempt::Done(said) => Attempt::Done(silent(said)),
         Attempt::Refused(said) => Attempt::Refused(silent(said)),

@@ -61,7 +61,10 @@ fn the_shipped_values_are_the_defaults() {
     assert_eq!(waits, shortest.schedule().waits);
     assert!(b.retry.is_none() && !sms.insecure && shortest.targets.is_empty());
     let sms = shipped.provisioning.text_messages.as_ref().unwrap();
-    assert_eq!((sms.target.as_str(), sms.parameters["to"].as_str(), &sms.content), ("message-centre", "{number}", &None));
+    assert_eq!(
+        (sms.target.as_str(), sms.parameters["to"].as_str(), &sms.content),
+        ("message-centre", "{number}", &None)
+    );
     let figures = sigillo_provisioning::Settings { text_messages: None, ..shipped.provisioning.clone() };
     assert_eq!(figures, shortest.provisioning);
     assert_eq!(shipped.log.format, shortest.log.format);
@@ -210,9 +213,8 @@ fn adm_14_a_gateway_for_text_messages_is_a_target_that_sends_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sigillo.yaml");
     let said = |targets: &str, gateway: &str| {
-        let text = format!(
-            "{REST}targets: {{ {targets} }}\nprovisioning: {{ text-messages: {{ target: {gateway} }} }}\n"
-        );
+        let text =
+            format!("{REST}targets: {{ {targets} }}\nprovisioning: {{ text-messages: {{ target: {gateway} }} }}\n");
         std::fs::write(&path, text).unwrap();
         Config::load(&path).map_or_else(|error| error.to_string(), |_| String::new())
     };

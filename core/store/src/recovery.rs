@@ -43,7 +43,8 @@ impl Reader<'_> {
 
     /// How many codes were sent to a user since an instant.
     pub fn codes_sent(&self, login: &str, since: Millis) -> Result<u64, StoreError> {
-        let mut statement = self.db.prepare_cached("SELECT COUNT(*) FROM recovery_sent WHERE login = ?1 AND at > ?2")?;
+        let mut statement =
+            self.db.prepare_cached("SELECT COUNT(*) FROM recovery_sent WHERE login = ?1 AND at > ?2")?;
         let count: i64 = statement.query_row((login.to_ascii_lowercase(), since as i64), |row| row.get(0))?;
         Ok(count as u64)
     }

@@ -107,7 +107,9 @@ pub async fn apply(config: &Config, office: &Office, address: &str, name: &str) 
             for (setting, value) in before.iter().flat_map(|before| &before.settings) {
                 let stays = !given.iter().any(|(other, _)| other == setting);
                 if stays && tx.reader().account_setting(key, setting)?.as_ref() == Some(value) {
-                    eprintln!("note: {setting} {value} of the offer before stays: sigillo mailbox unset {key} {setting}");
+                    eprintln!(
+                        "note: {setting} {value} of the offer before stays: sigillo mailbox unset {key} {setting}"
+                    );
                 }
             }
             Ok(vec![

@@ -44,7 +44,9 @@ pub async fn send_code(config: &Config, office: &Office, login: &str, as_json: b
     let answer = "if this login has an open mailbox and a mobile telephone, a code is on its way to it; another can be \
                   asked for after five minutes";
     match as_json {
-        true => say_json(&json!({ "login": login.to_ascii_lowercase(), "answer": answer, "minutes": GOOD_MS / 60_000 })),
+        true => {
+            say_json(&json!({ "login": login.to_ascii_lowercase(), "answer": answer, "minutes": GOOD_MS / 60_000 }))
+        }
         false => say(answer),
     }
 }
