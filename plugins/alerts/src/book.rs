@@ -189,9 +189,12 @@ pub fn write(host: &impl Host, mailbox: &str, book: &Book) -> Result<(), Error> 
     if *book == Book::default() { host.delete(&key) } else { save(host, &key, book, KEEP) }
 }
 
-/// Reads what arrived.
+/// Reads what arrived. Where that cannot be read the number of the next digest is not known: it begins at the instant, which
+/// is above them all, because an SMS under a number that was there before would be no second request.
 pub fn tally(host: &impl Host, channel: Channel, mailbox: &str) -> Result<Tally, Error> {
-    load(host, &format!("t/{}", wake_up(channel, mailbox)))
+    let anew = || Tally { digests: host.now(), ..Tally::default() };
+    Ok(kept(host, &format!("t/{}", wake_up(channel, mailbox)))?
+        .map_or_else(Tally::default, |read| read.unwrap_or_else(anew)))
 }
 
 /// Keeps what arrived.
@@ -202,11 +205,14 @@ pub fn keep_tally(host: &impl Host, channel: Channel, mailbox: &str, tally: &Tal
 /// Reads a value; its default where there is none. One that cannot be read is told and begun anew: a count is no reason
 /// to stop.
 pub fn load<T: DeserializeOwned + Default>(host: &impl Host, key: &str) -> Result<T, Error> {
-    let Some(value) = host.get(key)? else { return Ok(T::default()) };
-    Ok(serde_json::from_slice(&value).unwrap_or_else(|error| {
-        host.warn(&format!("what is kept under '{key}' cannot be read and begins anew: {error}"));
-        T::default()
-    }))
+    Ok(kept(host, key)?.flatten().unwrap_or_default())
+}
+
+/// None where there is nothing; none within where it cannot be read.
+fn kept<T: DeserializeOwned>(host: &impl Host, key: &str) -> Result<Option<Option<T>>, Error> {
+    let Some(value) = host.get(key)? else { return Ok(None) };
+    let told = |error| host.warn(&format!("what is kept under '{key}' cannot be read and begins anew: {error}"));
+    Ok(Some(serde_json::from_slice(&value).map_err(told).ok()))
 }
 
 /// Keeps a value.

@@ -194,6 +194,27 @@ fn alr_05_confirmed_numbers_are_told_by_sms() {
     assert!(without.ask("add", &[("mailbox", ADA), ("number", PHONE)]).unwrap_err().contains("no SMS"));
 }
 
+/// An SMS bears the number of its digest: one that is told under a number of before would never go.
+#[test]
+fn alr_05_counts_that_cannot_be_read_begin_anew_and_are_told() {
+    let server = server();
+    server.tell("number", PHONE);
+    for told in 1..=2 {
+        server.certified();
+        server.pass(24);
+        server.wake_due(false);
+        assert_eq!(server.sms().len(), told);
+    }
+    server.disk.borrow_mut().state.insert(format!("t/sms/{ADA}"), b"{".to_vec());
+    for told in 3..=4 {
+        server.certified();
+        server.pass(24);
+        server.wake_due(false);
+        assert_eq!(server.sms().len(), told, "{:?}", server.sms());
+    }
+    assert_eq!(server.warnings.borrow().len(), 1);
+}
+
 #[test]
 fn alr_06_at_most_three_numbers_of_allowed_countries() {
     let mut server = server();
