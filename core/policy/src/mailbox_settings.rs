@@ -19,17 +19,19 @@ pub const VALUE_MAX: usize = 1024;
 /// Most words or addresses in a value. Ours.
 const ITEMS_MAX: u64 = 100;
 
-/// Who may choose a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who may choose a value, or ask for an operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SetBy {
     /// The customer's administrator of certified mail alone (ADM-10).
+    #[default]
     Administrator,
     /// The user of the mailbox, too.
     User,
 }
 
 impl SetBy {
-    const WORDS: [(&'static str, SetBy); 2] = [("administrator", SetBy::Administrator), ("user", SetBy::User)];
+    pub(crate) const WORDS: [(&'static str, SetBy); 2] =
+        [("administrator", SetBy::Administrator), ("user", SetBy::User)];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::grants::Capability;
-use crate::mailbox_settings::{self, MailboxSetting};
+use crate::mailbox_settings::{self, MailboxSetting, SetBy};
 use crate::stage::Stage;
 use crate::yaml::{Document, Map, Node};
 
@@ -64,6 +64,9 @@ pub struct Setting {
 pub struct Operation {
     /// What it does, for operators.
     pub description: String,
+    /// Who may ask for it: the administrator of the platform alone, or also whoever may choose the user's settings of the
+    /// mailbox that the argument `mailbox` names.
+    pub by: SetBy,
     /// What may stand behind its name on a command line, for the help: `mailbox=ada@pec.alfa.example`.
     pub example: Option<String>,
     /// What it takes, by name.
@@ -193,7 +196,7 @@ fn read_commands(node: &Node, report: &mut Report) -> BTreeMap<String, String> {
     commands
 }
 
-/// `operations:`, a map from names to `{ description, example, arguments: { NAME: { required, secret, description } } }`.
+/// `operations:`, a map from names to `{ description, by, example, arguments: { NAME: { required, secret, description } } }`.
 fn read_operations(
     node: &Node,
     commands: &BTreeMap<String, String>,
@@ -220,9 +223,16 @@ fn read_operations(
         };
         let description = map.require("description", report).and_then(|node| node.name(report)).unwrap_or_default();
         let example = map.get("example").and_then(|node| node.name(report)).map(str::to_owned);
+        let by = map.get("by").and_then(|node| node.word("'by'", &SetBy::WORDS, report)).unwrap_or_default();
         let arguments = map.get("arguments").map(|node| read_arguments(node, report)).unwrap_or_default();
         map.finish(report);
-        operations.insert(entry.key.clone(), Operation { description: description.to_owned(), example, arguments });
+        if by == SetBy::User && !arguments.get("mailbox").is_some_and(|argument| argument.required) {
+            let help = "whose rights count is known by a required argument 'mailbox'";
+            let message = format!("'{}' is for users and says nothing of the mailbox", entry.key);
+            report.error_with_help(entry.position, "E202", message, help);
+        }
+        let description = description.to_owned();
+        operations.insert(entry.key.clone(), Operation { description, by, example, arguments });
     }
     operations
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sigillo_policy::{Diagnostic, FactValue, Facts, Manifest, Manifests, OnFailure, Stage, parse};
+use sigillo_policy::{Diagnostic, FactValue, Facts, Manifest, Manifests, OnFailure, SetBy, Stage, parse};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -369,6 +369,11 @@ fn operations_of_a_manifest_have_names_descriptions_and_arguments() {
     let (manifest, _) = Manifest::parse("plugin.yaml", &text(sound)).unwrap();
     assert!(manifest.operations["add"].arguments["by"].required);
     assert_eq!(manifest.operations["add"].example.as_deref(), Some("by=3"));
+    assert_eq!(manifest.operations["add"].by, SetBy::Administrator);
+    let own =
+        "{ add: { description: Adds., by: user, arguments: { mailbox: { required: true, description: Whose. } } } }";
+    let (manifest, _) = Manifest::parse("plugin.yaml", &text(own)).unwrap();
+    assert_eq!(manifest.operations["add"].by, SetBy::User);
     for wrong in [
         "{ help: { description: x } }",
         "{ Add: { description: x } }",
@@ -378,6 +383,9 @@ fn operations_of_a_manifest_have_names_descriptions_and_arguments() {
         "{ add: { description: x, arguments: { continue: { description: taken } } } }",
         "{ add: { description: x, argument: {} } }",
         "{ add: { description: x, example: [by=3] } }",
+        "{ add: { description: x, by: anybody } }",
+        "{ add: { description: for users but of no mailbox, by: user } }",
+        "{ add: { description: x, by: user, arguments: { mailbox: { description: not required } } } }",
         "[add]",
     ] {
         assert!(Manifest::parse("plugin.yaml", &text(wrong)).is_err(), "{wrong}");

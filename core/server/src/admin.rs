@@ -60,8 +60,9 @@ pub struct Cli {
     /// The configuration file.
     #[arg(short, long, global = true, default_value = "sigillo.yaml", env = "SIGILLO_CONFIG")]
     config: PathBuf,
-    /// Run a command of provisioning (customer, role, domain, mailbox, user) with the rights of this login only, and in its
-    /// name in the audit trail. Other commands are refused: they know no rights of logins.
+    /// Run a command of provisioning (customer, role, domain, mailbox, user), or an operation that a plugin has for users,
+    /// with the rights of this login only, and in its name in the log. Other commands are refused: they know no rights of
+    /// logins.
     #[arg(long, global = true, env = "SIGILLO_ACTOR", value_name = "LOGIN")]
     actor: Option<String>,
     #[command(subcommand)]
@@ -126,8 +127,10 @@ impl Command {
             self,
             Command::Domain(_) | Command::Mailbox(_) | Command::User(_) | Command::Customer(_) | Command::Role(_)
         );
+        // An operation of a plugin asks for itself.
+        let plugin = matches!(self, Command::Plugin(_) | Command::Archive(archive::ArchiveCommand::Operation(_)));
         match actor {
-            Some(login) if !provisioning => Err(CommandError::Usage(format!(
+            Some(login) if !provisioning && !plugin => Err(CommandError::Usage(format!(
                 "this is not a command of provisioning (customer, role, domain, mailbox, user), so it cannot be run with \
                  the rights of {login}; without --actor and SIGILLO_ACTOR it runs with those of the administrator"
             ))),
@@ -175,14 +178,23 @@ impl CommandError {
 
 /// The command line of this process; help tells the commands of plugins too.
 pub fn arguments() -> Cli {
+    // Words may be no UTF-8.
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut line = Cli::command();
-    let asked = |word: String| matches!(word.as_str(), "-h" | "--help" | "help");
-    if std::env::args().len() < 2 || std::env::args().nth(1).is_some_and(asked) {
+    if words.is_empty() || words.iter().any(|word| matches!(word.to_str(), Some("-h" | "--help" | "help"))) {
         let usual = line.get_after_help().map(ToString::to_string);
-        let texts = [plugin_command::help(), usual].into_iter().flatten().collect::<Vec<_>>();
+        let texts = [plugin_command::help(config_named(&words)), usual].into_iter().flatten().collect::<Vec<_>>();
         line = line.after_help(texts.join("\n\n"));
     }
     Cli::from_arg_matches(&line.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// The file that `--config` names, before the command line is read.
+fn config_named(words: &[OsString]) -> Option<PathBuf> {
+    words.iter().enumerate().find_map(|(index, word)| match word.to_str()? {
+        "-c" | "--config" => words.get(index + 1).map(PathBuf::from),
+        word => word.strip_prefix("--config=").map(PathBuf::from),
+    })
 }
 
 /// Runs a command to its exit code.
@@ -213,10 +225,10 @@ async fn execute(cli: Cli) -> Result<(), CommandError> {
     }
     if let Command::Archive(archive::ArchiveCommand::Operation(words)) = cli.command {
         let words = [vec!["archive".into()], words].concat();
-        return plugin_command::run(&cli.config, words).await;
+        return plugin_command::run(&cli.config, words, cli.actor.as_deref()).await;
     }
     if let Command::Plugin(words) = cli.command {
-        return plugin_command::run(&cli.config, words).await;
+        return plugin_command::run(&cli.config, words, cli.actor.as_deref()).await;
     }
     let config = Config::load(&cli.config)?;
     let actor = cli.actor;

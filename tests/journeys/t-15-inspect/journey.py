@@ -188,8 +188,11 @@ def usage(inspector, messages):
     told = run("pec", "--help", *folder)
     harness.check(told.returncode == 0 and "decode" in told.stdout and "verify" in told.stdout, "the plugin's commands are told")
     inspector.file("sigillo.yaml", pair_config(inspector.pair))
-    listed = run("--help")
-    harness.check(listed.returncode == 0 and "pec verify" in listed.stdout, "and among the server's own")
+    for words in (["--help"], ["--config", "sigillo.yaml", "--help"]):
+        listed = run(*words)
+        harness.check(listed.returncode == 0 and "pec verify" in listed.stdout, f"and among the server's own ({' '.join(words)})")
+    garbled = subprocess.run([os.fsencode(harness.SIGILLO), b"\xff"], capture_output=True)
+    harness.check(garbled.returncode == 2 and b"panicked" not in garbled.stderr, "a word that is no UTF-8: exit status 2, no panic")
     (inspector.folder / "sigillo.yaml").unlink()
 
 

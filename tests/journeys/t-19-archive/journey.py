@@ -363,6 +363,12 @@ def an_office(pair):
     status, words = operator.select(f'"{folders[0]}"', readonly=True)
     harness.check(status == "NO" and words[0].startswith(b"[NOPERM]"), f"  nor by its name: {words[0].decode()}")
     operator.logout()
+    usage = lambda who, mailbox: beta.command("--actor", who, "archive", "usage", f"mailbox={mailbox}", "--json", ok=False)
+    harness.check(json.loads(usage(office, office))["copies"] > 0, "the holder asks for its filling with his own rights (ALR-01)")
+    harness.equal([usage(login, office), usage(office, beta.mailbox), usage("nobody", office)], ["", "", ""], "  an operator, another mailbox's holder, and who is none do not")
+    harness.equal([beta.command("--actor", office, *words, ok=False) for words in (("conservation", "run"), ("archive", "list"), ("queue", "list"))], ["", "", ""], "  nor he for what is the provider's")
+    asked = json.loads(beta.command("log", "search", "--log", "front-end", "--kind", "operation", "--sender", office, "--json"))
+    harness.equal(len(asked), 1, "  and the log has it in his name")
 
 
 def whatever_dies(pair, archive):

@@ -43,8 +43,9 @@ struct Arguments {
     at: Option<String>,
 }
 
-/// Runs `PLUGIN COMMAND …`; `config` is the configuration file, which need not be there.
-pub async fn run(config: &Path, words: Vec<OsString>) -> Result<(), CommandError> {
+/// Runs `PLUGIN COMMAND …`; `config` is the configuration file, which need not be there. An operation is asked for with the
+/// rights of `login`, if there is one.
+pub async fn run(config: &Path, words: Vec<OsString>, login: Option<&str>) -> Result<(), CommandError> {
     let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = folder(config, &words)?;
     let manifests = with_commands(&folder)?;
@@ -58,7 +59,7 @@ pub async fn run(config: &Path, words: Vec<OsString>) -> Result<(), CommandError
     };
     let Some((command, matches)) = matches.subcommand() else { return Err(CommandError::UsageFound) };
     if manifest.operations.contains_key(command) {
-        return plugin_operation::run(config, manifest, command, matches).await;
+        return plugin_operation::run(config, manifest, command, matches, login).await;
     }
     let arguments = Arguments::from_arg_matches(matches).map_err(|error| CommandError::Usage(error.to_string()))?;
     answer(&folder, &name, command, &arguments).await
@@ -108,8 +109,9 @@ fn properties(file: &MessageFile, arguments: &Arguments) -> std::collections::BT
 }
 
 /// What stands under the usual help: the commands of the plugins that are found without being told where.
-pub fn help() -> Option<String> {
-    let config = std::env::var_os("SIGILLO_CONFIG").map_or_else(|| "sigillo.yaml".into(), PathBuf::from);
+pub fn help(config: Option<PathBuf>) -> Option<String> {
+    let from_environment = || std::env::var_os("SIGILLO_CONFIG").map(PathBuf::from);
+    let config = config.or_else(from_environment).unwrap_or_else(|| "sigillo.yaml".into());
     let folder = folder(&config, &[]).ok()?;
     let manifests = with_commands(&folder).ok()?;
     let lines: Vec<String> = manifests.values().flat_map(lines).collect();

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, FromArgMatches};
 use serde_json::Value;
-use sigillo_mail::{Rope, Source};
+use sigillo_mail::{Mailbox, Rope, Source};
 use sigillo_plugin::operation::CONTINUE;
-use sigillo_policy::{Argument, Manifest, Operation};
+use sigillo_policy::{Argument, Manifest, Operation, SetBy};
+use sigillo_provisioning::permissions::{Operation as Right, Subject};
 
 use super::message_file::MessageFile;
-use super::{CommandError, readable, say, say_json};
+use super::office::Office;
+use super::{CommandError, open, readable, say, say_json};
 use crate::config::Config;
 use crate::control::client::Client;
 use crate::control::{Done, OperationRequest, Request};
@@ -63,12 +65,13 @@ pub fn example(plugin: &str, name: &str, operation: &Operation) -> String {
     format!("  {plugin} {name} {}", operation.example.clone().unwrap_or_else(required)).trim_end().to_owned()
 }
 
-/// Asks the running server, again and again while there is more to do.
+/// Asks the running server, again and again while there is more to do; for a login only what its own rights allow.
 pub async fn run(
     config: &Path,
     manifest: &Manifest,
     operation: &str,
     matches: &clap::ArgMatches,
+    login: Option<&str>,
 ) -> Result<(), CommandError> {
     let given = Arguments::from_arg_matches(matches).map_err(|error| CommandError::Usage(error.to_string()))?;
     let arguments: Vec<(String, String)> = given.arguments.iter().map(|word| pair(word)).collect::<Result<_, _>>()?;
@@ -80,12 +83,16 @@ pub async fn run(
     };
     asked.check(&manifest.name, &manifest.operations).map_err(CommandError::Usage)?;
     let config = Config::load(config)?;
+    let actor = match login {
+        None => operator().name,
+        Some(login) => may_ask(&config, manifest, operation, &arguments, login).await?,
+    };
     let file = given.file.as_deref().map(|path| opened(path, &config)).transpose()?;
     let mut out = given.out.as_deref().map(Out::create).transpose()?;
     let mut request = OperationRequest {
         plugin: given.named.clone().unwrap_or_else(|| manifest.name.clone()),
         operation: operation.to_owned(),
-        actor: operator().name,
+        actor,
         arguments: arguments.clone(),
     };
     let mut client =
@@ -123,6 +130,28 @@ pub async fn run(
         say(&readable::text(&done.answer).map_err(broken)?)?;
     }
     if done.valid == Some(false) { Err(CommandError::Found) } else { Ok(()) }
+}
+
+/// Whether a login may ask: of his own mailbox, or of one that he administers. His name as the log has it.
+async fn may_ask(
+    config: &Config,
+    manifest: &Manifest,
+    operation: &str,
+    arguments: &[(String, String)],
+    login: &str,
+) -> Result<String, CommandError> {
+    let plugin = &manifest.name;
+    if manifest.operations.get(operation).is_none_or(|operation| operation.by != SetBy::User) {
+        return Err(CommandError::Other(format!(
+            "{login} may not ask for '{plugin} {operation}': that is for the administrator of the platform"
+        )));
+    }
+    let mailbox = arguments.iter().find(|(name, _)| name == "mailbox").map(|(_, value)| value.parse::<Mailbox>());
+    let mailbox = mailbox.transpose().map_err(|error| CommandError::Usage(format!("mailbox: {error}")))?;
+    let key = mailbox.ok_or_else(|| CommandError::Usage("name the mailbox: mailbox=ADDRESS".into()))?.key();
+    let office = Office::of(config, open(config)?, Some(login));
+    office.provisioning.may(&office.actor, Right::MailboxOwnSet, Subject::Mailbox(key)).await?;
+    Ok(office.actor.name)
 }
 
 async fn ask(
