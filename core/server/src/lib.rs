@@ -38,7 +38,6 @@ mod refiled;
 mod renewal;
 mod report;
 pub mod revocation;
-mod scratch;
 mod secret;
 pub mod server;
 pub mod services;

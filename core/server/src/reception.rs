@@ -197,62 +197,79 @@ impl Sink for Incoming {
     async fn finish(self: Box<Self>) -> Result<Accepted, Failure> {
         let Incoming { server, session, envelope, spool, scanner } = *self;
         let content = finish(spool).await.map_err(Failure::internal)?;
-        // RFC 3463 §3.7: 5.6.0, other or undefined media error.
-        let structure =
-            scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
-        check_loop(&structure)?;
-        let (content, structure) = with_message_id(&server, &session, content, structure).await?;
-        let id = new_id();
-        let letter = Letter {
-            id: id.clone(),
-            origin: server.origin(&session, &id)?.of(&structure),
-            reverse_path: envelope.reverse_path,
-            recipients: envelope.recipients,
-            content,
-        };
-        let stage = match session.kind {
-            ListenerKind::Submission => Stage::Access,
-            ListenerKind::Relay => Stage::Reception,
-        };
-        server.check_author(&letter, &structure)?;
-        let (letter, structure) = match session.kind {
-            ListenerKind::Submission => (letter, structure),
-            ListenerKind::Relay => server.authenticate(&session, letter, structure).await?,
-        };
-        let from = letter.reverse_path.to_string();
-        let relayed = (session.kind == ListenerKind::Relay).then(|| {
-            let recipients: Vec<String> = letter.recipients.iter().map(ToString::to_string).collect();
-            (letter.origin.message_id.clone(), recipients)
-        });
-        let ended = server.pass(letter, Arc::new(structure), stage, Waiting::Session).await;
-        let ended = ended.map_err(not_taken)?;
-        if let Some((message_id, recipients)) = relayed {
-            let result = match &ended {
-                Ending::Taken => "accepted".to_owned(),
-                Ending::Refused(failure) | Ending::Deferred(failure) => failure.to_string(),
-            };
-            server.front_end().note(Happening {
-                kind: "reception",
-                component: component(session.kind),
-                peer: Some(session.peer.ip()),
-                message_id: &message_id,
-                sender: &from,
-                recipients: &recipients,
-                result: &result,
-                by_stranger: ended != Ending::Taken,
-            });
+        let taken = take(&server, &session, envelope, content.clone(), scanner).await;
+        if taken.is_err()
+            && let Err(error) = server.store().give_back(&content).await
+        {
+            tracing::warn!(%error, "the space of a message that was not taken is given back later");
         }
-        match ended {
-            Ending::Taken => {
-                tracing::info!(id, from, peer = %session.peer, "accepted");
-                server.metrics().accepted(stage);
-                Ok(Accepted { words: format!("queued as {id}") })
-            }
-            Ending::Refused(failure) | Ending::Deferred(failure) => {
-                tracing::info!(id, from, peer = %session.peer, %failure, detail = failure.detail, "not accepted");
-                server.metrics().refused(stage);
-                Err(failure)
-            }
+        taken
+    }
+}
+
+/// A whole message: what can be said of it at once, then its chain and the commit.
+async fn take(
+    server: &Server,
+    session: &SessionFacts,
+    envelope: sigillo_mail::Envelope,
+    content: Rope,
+    scanner: Scanner,
+) -> Result<Accepted, Failure> {
+    // RFC 3463 §3.7: 5.6.0, other or undefined media error.
+    let structure =
+        scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
+    check_loop(&structure)?;
+    let (content, structure) = with_message_id(server, session, content, structure).await?;
+    let id = new_id();
+    let letter = Letter {
+        id: id.clone(),
+        origin: server.origin(session, &id)?.of(&structure),
+        reverse_path: envelope.reverse_path,
+        recipients: envelope.recipients,
+        content,
+    };
+    let stage = match session.kind {
+        ListenerKind::Submission => Stage::Access,
+        ListenerKind::Relay => Stage::Reception,
+    };
+    server.check_author(&letter, &structure)?;
+    let (letter, structure) = match session.kind {
+        ListenerKind::Submission => (letter, structure),
+        ListenerKind::Relay => server.authenticate(session, letter, structure).await?,
+    };
+    let from = letter.reverse_path.to_string();
+    let relayed = (session.kind == ListenerKind::Relay).then(|| {
+        let recipients: Vec<String> = letter.recipients.iter().map(ToString::to_string).collect();
+        (letter.origin.message_id.clone(), recipients)
+    });
+    let ended = server.pass(letter, Arc::new(structure), stage, Waiting::Session).await;
+    let ended = ended.map_err(not_taken)?;
+    if let Some((message_id, recipients)) = relayed {
+        let result = match &ended {
+            Ending::Taken => "accepted".to_owned(),
+            Ending::Refused(failure) | Ending::Deferred(failure) => failure.to_string(),
+        };
+        server.front_end().note(Happening {
+            kind: "reception",
+            component: component(session.kind),
+            peer: Some(session.peer.ip()),
+            message_id: &message_id,
+            sender: &from,
+            recipients: &recipients,
+            result: &result,
+            by_stranger: ended != Ending::Taken,
+        });
+    }
+    match ended {
+        Ending::Taken => {
+            tracing::info!(id, from, peer = %session.peer, "accepted");
+            server.metrics().accepted(stage);
+            Ok(Accepted { words: format!("queued as {id}") })
+        }
+        Ending::Refused(failure) | Ending::Deferred(failure) => {
+            tracing::info!(id, from, peer = %session.peer, %failure, detail = failure.detail, "not accepted");
+            server.metrics().refused(stage);
+            Err(failure)
         }
     }
 }

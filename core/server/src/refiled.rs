@@ -37,7 +37,8 @@ impl Server {
             // Nothing can be learned of it, now or later.
             Err(_) => return self.give_up_note(note, "it is no message").await,
         };
-        let passage_id = format!("refiled.{}", note.id);
+        // The instant is a part of the id: a row's number comes again, and what a plugin makes must have new ids.
+        let passage_id = format!("refiled.{:x}.{}", note.created, note.id);
         let facts = self.refiled_facts(note, content.len())?;
         for _ in 0..=CONFLICTS_MAX {
             let passage = Passage::Delivery {

@@ -23,6 +23,9 @@ use crate::{authenticity, check, control, listeners, tls};
 
 /// How often what is past its time is removed.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// How long large content that nothing names is kept: longer than a chain with all its repetitions, and a step with the
+/// sending of its answer, take.
+const UNNAMED: Duration = Duration::from_secs(3600);
 /// How long what keeps the log may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -144,6 +147,9 @@ impl Server {
             }
             if let Err(error) = self.store.write(|tx| tx.sweep()).await {
                 tracing::error!(%error, "what is past its time cannot be removed");
+            }
+            if let Err(error) = self.store.give_back_finished(UNNAMED).await {
+                tracing::warn!(%error, "files that nothing names are left until the next start");
             }
             let days = self.config.limits.history_days;
             if let Err(error) = self.store.write(move |tx| tx.sweep_history(days)).await {

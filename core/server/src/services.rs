@@ -25,7 +25,6 @@ use crate::evidence::stamping::Stamper;
 use crate::index::Index;
 use crate::keys::Keys;
 use crate::revocation::{self, Watch};
-use crate::scratch::Scratch;
 use crate::secret::Secret;
 use crate::text_messages;
 
@@ -39,7 +38,6 @@ pub struct Facilities {
     scanners: Scanners,
     stamper: Option<Stamper>,
     registro: PathBuf,
-    scratch: Arc<Scratch>,
     /// Only of a server that runs: a check of the configuration makes none.
     secret: OnceLock<Secret>,
     declared: MailboxSettings,
@@ -70,7 +68,7 @@ impl Facilities {
         let stamper = Stamper::of(config)?;
         let targets = config.open_targets()?;
         text_messages::check(config, &targets)?;
-        let (registro, scratch) = (folder(config), Arc::new(Scratch::new(store.clone())));
+        let registro = folder(config);
         let (anchors, watch) = revocation::load(config, anchors)?;
         introduce(watch.as_deref(), &keys, &index.directory());
         // Manifests with mistakes are reported where the policy is checked.
@@ -86,7 +84,6 @@ impl Facilities {
             declared,
             stamper,
             registro,
-            scratch,
             secret: OnceLock::new(),
             targets,
         })
@@ -300,7 +297,7 @@ impl Services for Facilities {
     }
 
     async fn log_file(&self, name: &str) -> Result<Rope, ServiceError> {
-        log_files::open(&self.store, &self.registro, &self.scratch, name).await
+        log_files::open(&self.store, &self.registro, name).await
     }
 
     async fn log_file_stamp(&self, name: &str) -> Result<Vec<u8>, ServiceError> {
@@ -380,7 +377,7 @@ impl Services for Facilities {
         length: u64,
     ) -> Result<Rope, ServiceError> {
         let target = self.targets.get(target).ok_or(ServiceError::NotFound)?;
-        fetch::from_target(target, Fetch { parameters, offset, length }, &self.scratch).await
+        fetch::from_target(target, Fetch { parameters, offset, length }, self.store.spool()).await
     }
 
     fn log(&self, plugin: &str, passage_id: &str, level: Level, text: &str) {

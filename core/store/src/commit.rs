@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use sigillo_mail::{Rope, Segment};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::Millis;
@@ -223,9 +224,30 @@ impl Store {
         &self.segments
     }
 
-    /// A place for a message that arrives.
+    /// A place for a message that arrives, or for content that is only read. What is large has a file of its own: whoever
+    /// finishes it and does not come to keep it says so by [`Store::give_back`], or leaves it to
+    /// [`Store::give_back_finished`].
     pub fn spool(&self) -> Spool {
         self.segments.spool()
+    }
+
+    /// Gives the space of this content back, as far as no commit came to name it.
+    pub async fn give_back(&self, content: &Rope) -> Result<(), StoreError> {
+        let file = |segment: &Segment| match segment {
+            Segment::Range(range) => Some(range.file),
+            Segment::Literal(_) => None,
+        };
+        self.give_back_files(content.segments().iter().filter_map(file).collect()).await
+    }
+
+    /// The same of all large content that was finished longer ago than `age`, which must be longer than anybody takes
+    /// from finishing content to the commit that names it.
+    pub async fn give_back_finished(&self, age: Duration) -> Result<(), StoreError> {
+        self.give_back_files(self.segments.finished_before(age)).await
+    }
+
+    async fn give_back_files(&self, files: Vec<u64>) -> Result<(), StoreError> {
+        if files.is_empty() { Ok(()) } else { self.write(move |tx| tx.give_back_unnamed(&files)).await }
     }
 
     /// Folders as they change. A listener that falls behind gets `Lagged` and looks at everything.

@@ -13,7 +13,7 @@
 //!
 //! | on disk | how it came | at open |
 //! |---|---|---|
-//! | a large segment file that no row names | killed before the commit | removed |
+//! | a large segment file that no row names | killed before the commit, or before its space was given back | removed |
 //! | bytes at the end of the shared segment file that no row names | killed before the commit | stay as dead space; appending goes on behind them |
 //! | a half-written record at the end of the shared segment file | power loss before the sync | as above: no row can name it |
 //! | a write-ahead log with whole transactions | killed after the commit | SQLite applies it |
@@ -22,6 +22,7 @@
 //! | content that only the archive names | the message left its folder | stays: [`archive`] names it |
 //! | a request of the outbox in state `waiting` | killed before, while or after its target was asked | asked when due, perhaps again, with the same key |
 //! | a request of the outbox in state `ended` | killed before the plugin's `answer` step was committed | the step runs; its commit makes it `known` |
+//! | a note of a message that was moved into or out of Junk | killed before, while or after its chain ran | told when due; its commit removes it |
 //! | `registro/.*.part` | killed while a log file was written | written anew by the next sealing |
 //! | a whole log file that no row names | killed between its rename and the commit | taken as it is by the next sealing, if it continues the chain |
 //! | a row with a stamp and no `.tsr` beside the log file | killed between the commit and the rename | written from the row by the next sweep |

@@ -11,9 +11,13 @@ use crate::error::StoreError;
 pub struct MessageId(pub(crate) i64);
 
 impl Tx<'_> {
-    /// Keeps content: its literals are written to the shared segment file, its ranges are shared.
+    /// Keeps content: its literals are written to the shared segment file, its ranges are shared. `Conflict` if it was
+    /// read from a message that has left since.
     pub fn put_message(&mut self, content: &Rope) -> Result<MessageId, StoreError> {
-        let ranges = self.appender.persist(content)?;
+        let ranges = self.appender.persist(content).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Conflict("content that was given back".into()),
+            _ => error.into(),
+        })?;
         let list: Vec<(u64, u64, u64)> = ranges.iter().map(|r| (r.file, r.offset, r.length)).collect();
         let text = serde_json::to_string(&list).map_err(|e| StoreError::Invalid(e.to_string()))?;
         self.db.prepare_cached("INSERT INTO messages (size, ranges, created) VALUES (?1, ?2, ?3)")?.execute((
@@ -29,6 +33,18 @@ impl Tx<'_> {
             statement.execute((id.0, range.file as i64))?;
         }
         Ok(id)
+    }
+
+    /// Gives back the files of large content that no message came to name: it was refused, or only read. A file that is
+    /// named stays.
+    pub(crate) fn give_back_unnamed(&mut self, files: &[u64]) -> Result<(), StoreError> {
+        let mut named = self.db.prepare_cached("SELECT 1 FROM message_files WHERE file = ?1 LIMIT 1")?;
+        for &file in files {
+            if !named.exists([file as i64])? {
+                self.free_file(file);
+            }
+        }
+        Ok(())
     }
 
     /// Forgets content that nothing names any more, and gives back files that hold nothing else.

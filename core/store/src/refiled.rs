@@ -23,6 +23,8 @@ pub const PAUSE: Millis = 5_000;
 pub struct Refiled {
     /// Its row.
     pub id: i64,
+    /// When it was made: a row's number may be used again.
+    pub created: Millis,
     /// The mailbox.
     pub account: String,
     /// The message, which stays until the note leaves.
@@ -52,7 +54,7 @@ impl Reader<'_> {
     /// Notes that are due, the earliest first.
     pub fn due_refiled(&self, now: Millis, limit: usize) -> Result<Vec<Refiled>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT id, account, message, from_place, to_place, attempts FROM refiled WHERE due <= ?1
+            "SELECT id, account, message, from_place, to_place, attempts, created FROM refiled WHERE due <= ?1
              ORDER BY due, id LIMIT ?2",
         )?;
         let rows = statement.query_map((now as i64, limit as i64), |row| {
@@ -63,6 +65,7 @@ impl Reader<'_> {
                 from: row.get(3)?,
                 to: row.get(4)?,
                 attempts: row.get(5)?,
+                created: row.get::<_, i64>(6)? as Millis,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use sha2::{Digest, Sha256};
@@ -32,6 +33,8 @@ pub struct Segments {
     folder: PathBuf,
     next: AtomicU64,
     handles: Mutex<HashMap<u64, Arc<File>>>,
+    /// Files of large content by when they were finished: whether a commit came to name them is looked at later.
+    finished: Mutex<Vec<(Instant, u64)>>,
 }
 
 impl Segments {
@@ -39,7 +42,12 @@ impl Segments {
     pub(crate) fn open(folder: &Path) -> io::Result<Segments> {
         fs::create_dir_all(folder)?;
         let last = Self::numbers(folder)?.into_iter().max().unwrap_or(0);
-        Ok(Segments { folder: folder.to_owned(), next: AtomicU64::new(last + 1), handles: Mutex::default() })
+        Ok(Segments {
+            folder: folder.to_owned(),
+            next: AtomicU64::new(last + 1),
+            handles: Mutex::default(),
+            finished: Mutex::default(),
+        })
     }
 
     fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
@@ -80,6 +88,14 @@ impl Segments {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Takes the files of large content that was finished longer ago than this off the list.
+    pub(crate) fn finished_before(&self, age: Duration) -> Vec<u64> {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let (old, young): (Vec<_>, Vec<_>) = finished.drain(..).partition(|(at, _)| at.elapsed() >= age);
+        *finished = young;
+        old.into_iter().map(|(_, number)| number).collect()
     }
 
     fn handle(&self, number: u64) -> io::Result<Arc<File>> {
@@ -186,6 +202,7 @@ impl Spool {
         self.segments.sync_folder()?;
         let range = Range { file: large.number, offset: HEADER, length: large.length };
         self.large = None; // keep the file
+        self.segments.finished.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), range.file));
         Ok(Rope::from_range(range))
     }
 }
@@ -226,12 +243,14 @@ impl Appender {
         self.current.as_ref().map(|shared| shared.number)
     }
 
-    /// Puts the literals of a rope on disk (not yet synced) and returns it as ranges only.
+    /// Puts the literals of a rope on disk (not yet synced) and returns it as ranges only. `NotFound` if a file that it
+    /// shares was given back since it was read.
     pub(crate) fn persist(&mut self, rope: &Rope) -> io::Result<Vec<Range>> {
         let mut ranges: Vec<Range> = Vec::with_capacity(rope.segments().len());
         for segment in rope.segments() {
             ranges.push(match segment {
-                Segment::Range(range) => *range,
+                // Files are removed on the thread that runs this, after a commit: one that is there now stays.
+                Segment::Range(range) => self.segments.handle(range.file).map(|_| *range)?,
                 Segment::Literal(bytes) => self.append(bytes)?,
             });
         }

@@ -29,27 +29,3 @@ async fn log_15_sealed_files_are_walked_in_the_order_in_which_they_were_closed()
     assert!(store.read(|r| r.sealed_files_after(Some("nobody's"), 10)).await.is_err());
     assert_eq!(store.read(|r| r.sealed_file_named("nobody's")).await.unwrap(), None);
 }
-
-/// Content that was only read is given back; content that a message came to name stays.
-#[tokio::test]
-async fn what_nothing_names_is_given_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    let large = |byte: u8| {
-        let mut spool = store.spool();
-        spool.write(&vec![byte; 2 << 20]).unwrap();
-        spool.finish().unwrap()
-    };
-    let (named, loose) = (large(1), large(2));
-    let file = |rope: &sigillo_mail::Rope| match rope.segments()[0] {
-        sigillo_mail::Segment::Range(range) => range.file,
-        _ => panic!("large content lies in a file"),
-    };
-    let (kept, gone) = (file(&named), file(&loose));
-    let content = named.clone();
-    store.write(move |tx| tx.put_message(&content)).await.unwrap();
-    store.write(move |tx| [kept, gone].into_iter().try_for_each(|file| tx.give_back_unnamed(file))).await.unwrap();
-    store.write(|_| Ok(())).await.unwrap(); // files go after the answer and before the next commit
-    assert_eq!(named.read(&**store.segments(), 0, 1).unwrap().as_ref(), [1]);
-    assert!(loose.read(&**store.segments(), 0, 1).is_err());
-}

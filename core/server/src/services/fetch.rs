@@ -1,26 +1,22 @@
 //! What lies at a target, read back into content of this server.
 
-use std::sync::Arc;
-
 use sigillo_delivery::outbox::{FETCH_MAX, Fetch, FetchError, Target};
 use sigillo_mail::Rope;
 use sigillo_plugin::ServiceError;
+use sigillo_store::Spool;
 
 use super::{aside, unavailable};
-use crate::scratch::Scratch;
 
 /// Pieces that wait to be written.
 const PIECES_AHEAD: usize = 4;
 
 /// Exactly what was asked for, or an error.
-pub async fn from_target(target: &Target, fetch: Fetch, scratch: &Arc<Scratch>) -> Result<Rope, ServiceError> {
+pub async fn from_target(target: &Target, fetch: Fetch, mut spool: Spool) -> Result<Rope, ServiceError> {
     let most = fetch.length;
     if most > FETCH_MAX {
         return Err(ServiceError::TooLarge(format!("at most {FETCH_MAX} octets are read back at once")));
     }
-    let mut spool = scratch.begin().await;
     let (sender, mut pieces) = tokio::sync::mpsc::channel::<bytes::Bytes>(PIECES_AHEAD);
-    let keeper = scratch.clone();
     let kept = aside(move || {
         let mut length = 0;
         while let Some(piece) = pieces.blocking_recv() {
@@ -33,7 +29,7 @@ pub async fn from_target(target: &Target, fetch: Fetch, scratch: &Arc<Scratch>) 
         if length < most {
             return Err(ServiceError::Unavailable(format!("only {length} of {most} octets came")));
         }
-        keeper.finish(spool).map_err(unavailable)
+        spool.finish().map_err(unavailable)
     });
     let (fetched, kept) = tokio::join!(target.fetch(&fetch, sender), kept);
     fetched.map_err(|error| match error {

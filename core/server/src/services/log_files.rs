@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sigillo_mail::Rope;
@@ -13,7 +12,6 @@ use sigillo_store::evidence::sealing::SealedFile;
 use sigillo_store::{Store, StoreError};
 
 use super::{aside, unavailable};
-use crate::scratch::Scratch;
 
 /// Files that are here, in the order in which they were closed, after one of them.
 pub async fn list(store: &Store, after: Option<&str>, limit: u32) -> Result<Vec<LogFile>, ServiceError> {
@@ -23,11 +21,10 @@ pub async fn list(store: &Store, after: Option<&str>, limit: u32) -> Result<Vec<
 }
 
 /// A whole file, which must still be what was sealed: a file that was changed is not passed on as if it were whole.
-pub async fn open(store: &Store, folder: &Path, scratch: &Arc<Scratch>, name: &str) -> Result<Rope, ServiceError> {
+pub async fn open(store: &Store, folder: &Path, name: &str) -> Result<Rope, ServiceError> {
     let file = named(store, name).await?;
     let path = folder.join(&file.name);
-    let mut spool = scratch.begin().await;
-    let scratch = scratch.clone();
+    let mut spool = store.spool();
     aside(move || {
         let said = |error: std::io::Error| unavailable(format!("{}: {error}", path.display()));
         let mut input = File::open(&path).map_err(said)?;
@@ -43,7 +40,7 @@ pub async fn open(store: &Store, folder: &Path, scratch: &Arc<Scratch>, name: &s
         if digest.finalize()[..] != file.sha256 {
             return Err(ServiceError::Invalid(format!("{} is not the file that was sealed", file.name)));
         }
-        scratch.finish(spool).map_err(said)
+        spool.finish().map_err(said)
     })
     .await
 }

@@ -3,11 +3,11 @@
 use rusqlite::OptionalExtension;
 
 use super::sealing::SealedFile;
-use crate::commit::{Reader, Tx};
+use crate::commit::Reader;
 use crate::error::StoreError;
 
 impl Reader<'_> {
-    /// Sealed files of both logs that are still here, in the order in which they were closed, after the one of this
+    /// Sealed files of all logs that are still here, in the order in which they were closed, after the one of this
     /// name (which may have left meanwhile).
     pub fn sealed_files_after(&self, after: Option<&str>, limit: u32) -> Result<Vec<SealedFile>, StoreError> {
         let after = match after {
@@ -25,17 +25,5 @@ impl Reader<'_> {
     /// The sealed file of this name, if it is still here.
     pub fn sealed_file_named(&self, name: &str) -> Result<Option<SealedFile>, StoreError> {
         Ok(self.files_where("removed IS NULL AND name = ?1", [name])?.into_iter().next())
-    }
-}
-
-impl Tx<'_> {
-    /// Gives back a segment file that no message came to name: content that was only read. A file that is named stays.
-    pub fn give_back_unnamed(&mut self, file: u64) -> Result<(), StoreError> {
-        let named =
-            self.db.prepare_cached("SELECT 1 FROM message_files WHERE file = ?1 LIMIT 1")?.exists([file as i64])?;
-        if !named {
-            self.free_file(file);
-        }
-        Ok(())
     }
 }
