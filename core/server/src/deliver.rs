@@ -12,13 +12,17 @@ use sigillo_store::queue::Recipient;
 use sigillo_store::{Entry, StoreError, Tx};
 use tokio::task::JoinSet;
 
-use crate::dispatch::Work;
+use crate::dispatch::{PAUSE, Work};
 use crate::lines::Lines;
 use crate::origin::Letter;
 use crate::passage::CONFLICTS_MAX;
 use crate::quota::Warnings;
 use crate::server::Server;
 use crate::{apply, report};
+
+/// How often it is tried to note what another server took, most of them with a pause of a second before: then it is noted
+/// without what the plugins make of it.
+const NOTING_MAX: usize = 60;
 
 impl Server {
     /// The delivery chain and the filing, in one commit: what a plugin says of the delivery is true or is not said.
@@ -161,6 +165,8 @@ impl Server {
         done
     }
 
+    /// Another server has the message, which cannot be undone: what the chain reads may change meanwhile as often as it
+    /// likes, this is noted before anything else is done with the recipient, or the message would go out a second time.
     async fn handed_over(
         &self,
         work: &Work,
@@ -176,10 +182,10 @@ impl Server {
             let run = self.outcome_chain(&work.letter, &work.structure, recipient, &outcome).await?;
             let (letter, recipient, life) = (work.letter.clone(), recipient.clone(), self.schedule().expire);
             let details = [("host", host.clone().unwrap_or_default()), ("reply", words.clone())];
+            let id = recipient.id;
             let settled = self.store().write(move |tx| {
                 tx.settle(&letter.id, recipient.id)?;
-                // Settled it must be, whatever others keep changing: the message would go out again.
-                if tries < CONFLICTS_MAX {
+                if tries < NOTING_MAX {
                     apply::apply(tx, &run, &letter.id, life)?;
                 } else {
                     apply::record(tx, &run, &letter.id)?;
@@ -187,10 +193,24 @@ impl Server {
                 apply::log_event(tx, "delivered", &letter, vec![recipient.address.to_string()], &details)
             });
             match settled.await {
-                Err(StoreError::Conflict(_)) if tries < CONFLICTS_MAX => tries += 1,
+                Err(StoreError::Conflict(_)) if tries < NOTING_MAX && self.is_queued(&work.entry.id, id)? => {}
+                Err(StoreError::Undone(_)) if tries < NOTING_MAX => {}
                 ended => return ended,
             }
+            tries += 1;
+            if tries >= CONFLICTS_MAX {
+                tokio::time::sleep(PAUSE).await;
+            }
+            if tries == NOTING_MAX {
+                tracing::error!(id = %work.entry.id, "a delivery is settled without what the plugins made of it: what they read keeps changing");
+            }
         }
+    }
+
+    /// Whether a recipient of an entry still waits.
+    fn is_queued(&self, entry: &str, recipient: i64) -> Result<bool, StoreError> {
+        let entry = self.store().look(|r| r.entry(entry))?;
+        Ok(entry.is_some_and(|entry| entry.recipients.iter().any(|one| one.id == recipient)))
     }
 
     /// The end of a recipient that cannot be reached. The `outcome` chain may tell the sender in its own way; otherwise
