@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sigillo_mail::Source;
+use sigillo_store::outbox::RequestName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
-pub use frame::{Done, ImportRequest, OperationRequest, Reply, Request};
+pub use frame::{Done, ImportRequest, OperationRequest, Reply, Request, RetryRequest};
 
 use crate::server::{Server, StartError};
 
@@ -118,6 +119,10 @@ async fn converse(
             Request::Operation(request) => operation::carry_out(server, request, &mut reader, body).await,
             Request::Import(request) => import::carry_out(server, request, &mut reader, body).await,
             Request::Recovery(request) => recovery::carry_out(server, request, &mut reader, body).await,
+            Request::Retry(request) => {
+                skip(&mut reader, body).await?;
+                retry(server, request).await
+            }
         };
         match done {
             Ok(done) => answer(server, &mut writer, done).await?,
@@ -127,6 +132,13 @@ async fn converse(
         writer.flush().await?;
     }
     Ok(())
+}
+
+/// Of the outbox.
+async fn retry(server: &Server, request: RetryRequest) -> Result<operation::Carried, Refusal> {
+    let name = RequestName { plugin: request.plugin, target: request.target, key: request.key };
+    server.retry_request(&name).await.map_err(|error| Refusal::Told(error.to_string()))?;
+    Ok(operation::Carried { answer: "{}".to_owned(), valid: None, output: None })
 }
 
 /// Why a request was not done.

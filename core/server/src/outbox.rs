@@ -105,9 +105,24 @@ impl Server {
         Ok(next.min(wakes.unwrap_or(SLEEP_MAX)).min(SLEEP_MAX))
     }
 
+    /// An operator says that the target of a request is back: it is asked at once, however long it was away.
+    pub(crate) async fn retry_request(&self, name: &RequestName) -> Result<(), StoreError> {
+        if let Some(target) = self.facilities().targets().get(&name.target) {
+            target.forgive();
+        }
+        let life = self.config().target_life(&name.target).unwrap_or_default();
+        let name = name.clone();
+        self.store().write(move |tx| tx.retry_request(&name, life.as_millis() as u64)).await
+    }
+
     async fn expire_request(&self, name: &RequestName) -> Result<(), StoreError> {
         let wanted = name.clone();
-        let Some(request) = self.store().read(move |r| r.request(&wanted)).await? else { return Ok(()) };
+        let request = match self.store().read(move |r| r.request(&wanted)).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(error @ StoreError::Damaged(_)) => return self.hold(name, error).await,
+            Err(error) => return Err(error),
+        };
         let last = request.reply.text;
         let text = if last.is_empty() { "never asked".to_owned() } else { last };
         let reply = Reply { status: "expired".into(), code: request.reply.code, text, body: Vec::new() };
@@ -135,12 +150,7 @@ impl Server {
         let (request, content) = match loaded.await {
             Ok(Some(loaded)) => loaded,
             Ok(None) => return Ok(()),
-            Err(error @ (StoreError::Damaged(_) | StoreError::NotFound(_))) => {
-                // One damaged request stops one request.
-                tracing::error!(request = %name, %error, "a request of the outbox cannot be read; it is held");
-                let (name, why) = (name.clone(), error.to_string());
-                return self.store().write(move |tx| tx.hold_request(&name, &why)).await;
-            }
+            Err(error @ (StoreError::Damaged(_) | StoreError::NotFound(_))) => return self.hold(name, error).await,
             Err(error) => return Err(error),
         };
         if request.state != RequestState::Waiting {
@@ -173,6 +183,13 @@ impl Server {
             Attempt::Refused(said) => self.end(name, reply("refused", said), request.attempts + 1).await,
             Attempt::Later { said, wait, .. } => self.ask_later(target, &request, said, wait).await,
         }
+    }
+
+    /// One damaged request stops one request.
+    async fn hold(&self, name: &RequestName, error: StoreError) -> Result<(), StoreError> {
+        tracing::error!(request = %name, %error, "a request of the outbox cannot be read; it is held");
+        let (name, why) = (name.clone(), error.to_string());
+        self.store().write(move |tx| tx.hold_request(&name, &why)).await
     }
 
     fn may_ask(&self, name: &RequestName) -> bool {

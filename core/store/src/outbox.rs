@@ -291,8 +291,8 @@ impl Tx<'_> {
         changed_one(changed, name)
     }
 
-    /// A request has ended for good: its content goes, its answer waits for the plugin; one of the server's own is only
-    /// remembered. `Conflict` if it has ended already.
+    /// A request has ended for good: its content and its parameters go, its answer waits for the plugin; one of the server's
+    /// own is only remembered. `Conflict` if it has ended already.
     pub fn end_request(&mut self, name: &RequestName, reply: &Reply) -> Result<(), StoreError> {
         let message: Option<Option<i64>> = self
             .db
@@ -306,7 +306,7 @@ impl Tx<'_> {
         let body = &reply.body[..reply.body.len().min(BODY_MAX)];
         self.db
             .prepare_cached(
-                "UPDATE outbox SET state = 'ended', message = NULL, due = ?4, attempts = 0, status = ?5, code = ?6,
+                "UPDATE outbox SET state = 'ended', message = NULL, parameters = '[]', due = ?4, attempts = 0, status = ?5, code = ?6,
                      reply = ?7, body = ?8, ended = ?4
                  WHERE plugin = ?1 AND target = ?2 AND key = ?3",
             )?
@@ -336,7 +336,7 @@ impl Tx<'_> {
         let changed = self
             .db
             .prepare_cached(
-                "UPDATE outbox SET state = 'known', body = NULL, parameters = '[]'
+                "UPDATE outbox SET state = 'known', body = NULL
                  WHERE plugin = ?1 AND target = ?2 AND key = ?3 AND state = 'ended'",
             )?
             .execute((&name.plugin, &name.target, &name.key))?;

@@ -7,6 +7,8 @@ use sigillo_store::{SERVER, Store, StoreError};
 
 use super::{CommandError, instant, say, say_json};
 use crate::config::Config;
+use crate::control::client::Client;
+use crate::control::{self, RetryRequest};
 
 #[derive(Subcommand)]
 #[command(after_help = "Examples:
@@ -58,13 +60,7 @@ impl From<Name> for RequestName {
 pub async fn outbox(config: &Config, store: &Store, command: OutboxCommand) -> Result<(), CommandError> {
     match command {
         OutboxCommand::List { all, json, limit } => list(store, all, json, limit).await,
-        OutboxCommand::Retry(name) => {
-            let name = RequestName::from(name);
-            let life = config.target_life(&name.target).map_or(0, |life| life.as_millis() as u64);
-            let wanted = name.clone();
-            store.write(move |tx| tx.retry_request(&wanted, life)).await.map_err(|error| unknown(error, &name))?;
-            say(&format!("{name} is due now; a running server looks within 30 seconds, unless its target is away"))
-        }
+        OutboxCommand::Retry(name) => retry(config, store, name.into()).await,
         OutboxCommand::Drop { name, reason } => {
             let name = RequestName::from(name);
             let reply = Reply { status: "refused".into(), code: None, text: reason, body: Vec::new() };
@@ -76,6 +72,26 @@ pub async fn outbox(config: &Config, store: &Store, command: OutboxCommand) -> R
             }
         }
     }
+}
+
+/// By the running server, which alone knows that it left the target alone; or for the next start.
+async fn retry(config: &Config, store: &Store, name: RequestName) -> Result<(), CommandError> {
+    let wanted = name.clone();
+    let found = store.read(move |r| r.request(&wanted)).await;
+    if let Ok(None) | Ok(Some(Request { state: RequestState::Known, .. })) = found {
+        return Err(unknown(StoreError::NotFound(name.to_string()), &name));
+    }
+    let Ok(mut server) = Client::connect(&config.data_dir()).await else {
+        let life = config.target_life(&name.target).map_or(0, |life| life.as_millis() as u64);
+        let wanted = name.clone();
+        store.write(move |tx| tx.retry_request(&wanted, life)).await.map_err(|error| unknown(error, &name))?;
+        return say(&format!("{name} is due when the server starts"));
+    };
+    let RequestName { plugin, target, key } = name.clone();
+    let request = control::Request::Retry(RetryRequest { plugin, target, key });
+    let asked = server.ask(&request, &mut tokio::io::empty(), 0, &mut tokio::io::sink()).await;
+    asked.map_err(|error| CommandError::Other(error.to_string()))?;
+    say(&format!("{name} is due now, and its target is asked at once"))
 }
 
 fn unknown(error: StoreError, name: &RequestName) -> CommandError {

@@ -19,6 +19,20 @@ pub enum Request {
     Import(ImportRequest),
     /// A code for a lost password; there is no body.
     Recovery(super::recovery::RecoveryRequest),
+    /// A request of the outbox is to be made again now.
+    Retry(RetryRequest),
+}
+
+/// Names a request of the outbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RetryRequest {
+    /// The plugin that made it.
+    pub plugin: String,
+    /// The target that it asks.
+    pub target: String,
+    /// The plugin's name for it.
+    pub key: String,
 }
 
 /// Messages from elsewhere, in the order in which they are filed.
