@@ -207,6 +207,10 @@ pub trait Backend: Send + Sync + 'static {
     async fn barred(&self, _login: &str) -> Result<Option<String>, BackendError> {
         Ok(None)
     }
+    /// Whether the session of `login`, which began well, may go on: asked before each of its commands.
+    async fn admits(&self, _login: &str) -> Result<bool, BackendError> {
+        Ok(true)
+    }
     /// What answers the session of `login` from now on, where users of one account differ in what they may do.
     async fn for_user(&self, _login: &str) -> Result<Option<Arc<dyn Backend>>, BackendError> {
         Ok(None)

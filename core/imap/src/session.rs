@@ -119,6 +119,9 @@ impl Session {
             return Ok(Next::Close);
         }
         self.commands = self.commands.saturating_add(1);
+        if let Err(refusal) = self.still_admitted().await {
+            return self.complete(&tag_of(bytes).unwrap_or_else(|| "*".to_owned()), Err(refusal), out);
+        }
         if let Some(list) = command::list::Extended::parse(bytes) {
             let tag = tag_of(bytes).unwrap_or_default();
             let done = self.list_extended(list, out).await;
@@ -127,6 +130,14 @@ impl Session {
         match CommandCodec::default().decode(bytes) {
             Ok((b"", command)) => self.dispatch(command, out).await,
             _ => self.not_understood(bytes, out),
+        }
+    }
+
+    /// Who was suspended or removed since he logged in goes.
+    pub(crate) async fn still_admitted(&self) -> Result<(), Refusal> {
+        match self.is_authenticated() && !self.backend.admits(&self.login_tried).await? {
+            true => Err(Refusal::Bye("this login may not be used any more")),
+            false => Ok(()),
         }
     }
 
@@ -280,6 +291,7 @@ impl Session {
 
     /// The same for an IDLE that was just woken.
     pub async fn news(&mut self, out: &mut Output<'_>) -> Result<(), Refusal> {
+        self.still_admitted().await?;
         self.news_with(true, out).await
     }
 

@@ -76,20 +76,20 @@ impl ImapService {
     }
 }
 
-/// In the commit that moves the messages.
-fn note_refiled(
+/// Where messages of `from` are in `target` now; plugins that want to be told are, by a note in the same commit.
+fn placed(
     tx: &mut Tx<'_>,
     told: bool,
     account: &str,
     from: sigillo_store::FolderId,
-    to: sigillo_store::FolderId,
-    placed: &[(Uid, Uid)],
-) -> Result<(), StoreError> {
-    if !told {
-        return Ok(());
+    target: &sigillo_store::Folder,
+    uids: Vec<(Uid, Uid)>,
+) -> Result<Placed, StoreError> {
+    if told {
+        let new: Vec<Uid> = uids.iter().map(|(_, new)| *new).collect();
+        tx.note_refiled(account, from, target.id, &new)?;
     }
-    let uids: Vec<Uid> = placed.iter().map(|(_, new)| *new).collect();
-    tx.note_refiled(account, from, to, &uids)
+    Ok(Placed { uid_validity: target.uid_validity, uids })
 }
 
 /// What a failure of the store is to an IMAP client.
@@ -212,6 +212,11 @@ impl Backend for ImapService {
         let user = self.read(move |r| r.user(&login)).await?;
         let why = user.and_then(|user| user.admitted(sigillo_store::commit::now()).err());
         Ok(why.map(|why| barred(why).to_owned()))
+    }
+
+    /// BOX-04, AS-06: who was removed or suspended reads nothing more.
+    async fn admits(&self, login: &str) -> Result<bool, BackendError> {
+        self.store.look(|r| r.user_at_the_door(login)).map(|user| user.is_some()).map_err(refusal)
     }
 
     async fn for_user(&self, login: &str) -> Result<Option<Arc<dyn Backend>>, BackendError> {
@@ -415,15 +420,11 @@ impl Backend for ImapService {
         let told = self.plugins_learn();
         let copy = move |tx: &mut Tx<'_>| {
             let target = folder_named(&tx.reader(), &account, &target)?;
-            let uids = match archive::folder_of(folder) {
-                Some(archived) => archive::copy_out(tx, &account, archived, &uids, target.id)?,
-                None => {
-                    let uids = tx.copy_items(&account, row(folder), &uids, target.id)?;
-                    note_refiled(tx, told, &account, row(folder), target.id, &uids)?;
-                    uids
-                }
+            let (uids, told) = match archive::folder_of(folder) {
+                Some(archived) => (archive::copy_out(tx, &account, archived, &uids, target.id)?, false),
+                None => (tx.copy_items(&account, row(folder), &uids, target.id)?, told),
             };
-            Ok(Placed { uid_validity: target.uid_validity, uids })
+            placed(tx, told, &account, row(folder), &target, uids)
         };
         self.write(copy).await
     }
@@ -442,8 +443,7 @@ impl Backend for ImapService {
         let relocate = move |tx: &mut Tx<'_>| {
             let target = folder_named(&tx.reader(), &account, &target)?;
             let uids = tx.move_items(row(folder), &uids, target.id)?;
-            note_refiled(tx, told, &account, row(folder), target.id, &uids)?;
-            Ok(Placed { uid_validity: target.uid_validity, uids })
+            placed(tx, told, &account, row(folder), &target, uids)
         };
         self.write(relocate).await
     }
@@ -514,6 +514,7 @@ impl Appending for Incoming {
             .await
             .map_err(|error| BackendError::Unavailable(Box::new(error)))?
             .map_err(|error| BackendError::Unavailable(Box::new(error)))?;
+        let spooled = content.clone();
         let file = move |tx: &mut Tx<'_>| {
             let folder = folder_named(&tx.reader(), &account, &name)?;
             let message = tx.put_message(&content)?;
@@ -521,7 +522,13 @@ impl Appending for Incoming {
             let uid = tx.file(&account, folder.id, message, &words(&flags), date)?;
             Ok(Placed { uid_validity: folder.uid_validity, uids: vec![(0, uid)] })
         };
-        store.write(file).await.map_err(refusal)
+        let filed = store.write(file).await;
+        if filed.is_err()
+            && let Err(error) = store.give_back(&spooled).await
+        {
+            tracing::warn!(%error, "the space of a message that was not filed is given back later");
+        }
+        filed.map_err(refusal)
     }
 }
 

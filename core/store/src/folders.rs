@@ -255,8 +255,7 @@ impl Tx<'_> {
         if folder.name == "INBOX" {
             let to = self.add_folder(account, to, None)?;
             let uids: Vec<Uid> = self.reader().items(folder.id)?.into_iter().map(|item| item.uid).collect();
-            self.copy_items(account, folder.id, &uids, to)?;
-            return self.expunge(account, folder.id, &uids).map(|_| ());
+            return self.move_items(folder.id, &uids, to).map(drop);
         }
         if !is_folder_name(to) || to.starts_with(&format!("{}{SEPARATOR}", folder.name)) {
             return Err(StoreError::Invalid(format!("'{to}' cannot be the new name of the folder")));

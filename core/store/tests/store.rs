@@ -337,6 +337,27 @@ async fn renaming_takes_the_folders_below_along() {
     assert!(!names.iter().any(|name| name == "à" || name.starts_with("à/")), "{names:?}");
 }
 
+/// RFC 3501 §6.3.5: renaming INBOX moves its messages; a mailbox that is more than half full has room for that.
+#[tokio::test]
+async fn renaming_inbox_moves_what_is_in_it() {
+    const ADA: &str = "ada@alfa.example";
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_account(folder.path(), 10).await;
+    let rename = |tx: &mut sigillo_store::Tx<'_>| {
+        let inbox = tx.reader().folder(ADA, "INBOX")?.unwrap().id;
+        let message = tx.put_message(&Rope::from_bytes("12345678"))?;
+        tx.file(ADA, inbox, message, &["\\Seen".into()], 7)?;
+        let before = tx.reader().items(inbox)?.remove(0);
+        tx.rename_folder(ADA, "INBOX", "Old")?;
+        let old = tx.reader().folder(ADA, "Old")?.unwrap().id;
+        Ok((before, tx.reader().items(inbox)?, tx.reader().items(old)?.remove(0)))
+    };
+    let (before, inbox, after) = store.write(rename).await.unwrap();
+    assert!(inbox.is_empty());
+    assert_eq!((before.number, before.flags, before.internal_date), (after.number, after.flags, after.internal_date));
+    assert_eq!(store.read(|r| r.account(ADA)).await.unwrap().unwrap().used, 8);
+}
+
 /// Attack S3: one damaged record stops one message.
 #[tokio::test]
 async fn a_damaged_entry_is_an_error_of_that_entry_only() {

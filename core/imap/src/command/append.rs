@@ -102,6 +102,7 @@ impl Session {
     }
 
     async fn begin_append(&mut self, request: Request, flags: &mut Flags) -> Result<Box<dyn Appending>, Refusal> {
+        self.still_admitted().await?;
         let name = request.folder?;
         *flags = request.flags?;
         if request.length == 0 {

@@ -1,5 +1,6 @@
 //! FETCH ([RFC 3501 §6.4.5], CHANGEDSINCE of RFC 7162).
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -90,7 +91,8 @@ impl Session {
         }
         let folder = selected.state.folder;
         let stored = self.backend.mark_seen(folder, &unseen).await?;
-        unseen.retain(|uid| stored.messages.iter().any(|message| message.uid == *uid));
+        let marked: HashSet<Uid> = stored.messages.iter().map(|message| message.uid).collect();
+        unseen.retain(|uid| marked.contains(uid));
         let selected = self.selected()?;
         for message in stored.messages {
             if let Some(index) = selected.index_of(message.uid) {
@@ -111,6 +113,8 @@ impl Session {
         let selected = self.selected()?;
         let message = selected.messages()[index].clone();
         let content = if items.iter().any(needs_content) {
+            // One command may read a whole mailbox, which takes its time.
+            self.still_admitted().await?;
             match self.content(message.uid, items).await? {
                 Some(content) => Some(content),
                 None => return Ok(false),

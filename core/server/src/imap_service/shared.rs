@@ -18,7 +18,7 @@ use sigillo_store::charges::{Action, COMPLETED, IN_CHARGE, is_reserved};
 use sigillo_store::{Item, Role, StoreError, Tx, User};
 use tokio::sync::watch;
 
-use super::{ImapService, archive, flags, folder_named, message, note_refiled, row, words};
+use super::{ImapService, archive, flags, folder_named, message, placed, row, words};
 
 /// Readings noted in one commit at most.
 const READS_AT_ONCE: usize = 500;
@@ -47,15 +47,6 @@ impl SharedMailbox {
     /// BOX-11).
     fn may_look_at(&self, name: &str) -> Result<(), BackendError> {
         if archive::holds(name) { self.only_the_holder("looks into its archive") } else { Ok(()) }
-    }
-
-    /// BOX-04: a session that began before its user was removed shows nothing more.
-    async fn still_a_user(&self) -> Result<(), BackendError> {
-        let login = self.user.login.clone();
-        match self.service.read(move |r| r.user_at_the_door(&login)).await? {
-            Some(_) => Ok(()),
-            None => Err(BackendError::NotPermitted(GONE.into())),
-        }
     }
 
     /// Runs `job` with the user as he is at that moment, not as he was at login.
@@ -179,6 +170,10 @@ impl Backend for SharedMailbox {
         self.service.credential(login).await
     }
 
+    async fn admits(&self, login: &str) -> Result<bool, BackendError> {
+        self.service.admits(login).await
+    }
+
     fn authenticated(&self, peer: &str, login: &str, good: bool) {
         self.service.authenticated(peer, login, good);
     }
@@ -224,9 +219,21 @@ impl Backend for SharedMailbox {
         self.act(delete).await
     }
 
-    async fn rename(&self, account: &str, from: &str, to: &str) -> Result<(), BackendError> {
+    async fn rename(&self, _account: &str, from: &str, to: &str) -> Result<(), BackendError> {
+        archive::outside(&[from, to])?;
         self.only_the_holder("renames folders")?;
-        self.service.rename(account, from, to).await
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let rename = move |tx: &mut Tx<'_>, user: &User| {
+            let folder = folder_named(&tx.reader(), &user.account, &from)?;
+            // RFC 3501 §6.3.5: INBOX stays, and its messages move.
+            let moved = if folder.name == "INBOX" { tx.reader().items(folder.id)? } else { Vec::new() };
+            for item in moved {
+                tx.check_free(user, item.number)?;
+                tx.note(user, item.number, Action::Move, &format!("INBOX to {to}"))?;
+            }
+            tx.rename_folder(&user.account, &from, &to)
+        };
+        self.act(rename).await
     }
 
     async fn subscribe(&self, account: &str, name: &str, subscribed: bool) -> Result<(), BackendError> {
@@ -249,7 +256,6 @@ impl Backend for SharedMailbox {
         name: &str,
         claim_recent: bool,
     ) -> Result<(Snapshot, watch::Receiver<u64>), BackendError> {
-        self.still_a_user().await?;
         self.may_look_at(name)?;
         self.service.open(account, name, claim_recent).await
     }
@@ -259,7 +265,6 @@ impl Backend for SharedMailbox {
     }
 
     async fn content(&self, folder: FolderId, uid: Uid) -> Result<Option<(Rope, Arc<dyn Source>)>, BackendError> {
-        self.still_a_user().await?;
         self.service.content(folder, uid).await
     }
 
@@ -372,8 +377,7 @@ impl Backend for SharedMailbox {
                 tx.note(user, item.number, Action::Copy, &format!("to {name}"))?;
             }
             let uids = tx.copy_items(&user.account, row(folder), &uids, target.id)?;
-            note_refiled(tx, told, &user.account, row(folder), target.id, &uids)?;
-            Ok(Placed { uid_validity: target.uid_validity, uids })
+            placed(tx, told, &user.account, row(folder), &target, uids)
         };
         self.act(copy).await
     }
@@ -409,8 +413,7 @@ impl Backend for SharedMailbox {
                 tx.note(user, item.number, Action::Move, &format!("{from} to {name}"))?;
             }
             let uids = tx.move_items(source, &uids, target.id)?;
-            note_refiled(tx, told, &user.account, source, target.id, &uids)?;
-            Ok(Placed { uid_validity: target.uid_validity, uids })
+            placed(tx, told, &user.account, source, &target, uids)
         };
         self.act(relocate).await
     }
