@@ -1,17 +1,30 @@
 """Unwanted mail, with a real rspamd and a real spamd: ordinary mail is marked and filed into Junk, also in the envelope
 that a certified mailbox gets it in; certified mail never is. An engine that is down, or answers garbage, stops nothing.
-Moving messages into Junk and back teaches. A mailbox that bursts is told of and suspended, and still receives.
+Moving messages into Junk and back teaches. A mailbox that bursts is told of and suspended, and still receives. The server
+dies (SIGKILL) while messages are moved and lessons told, and while a burst is found out: each once, or not yet.
 
 Two providers; Beta has an ordinary domain too, and the plugin `antispam` in its policy.
+
+    SEED=…  the same moments again (as far as the machine allows)     KILLS=…  another number of times
 """
 
+import collections
 import imaplib
 import json
+import os
+import random
 import re
 import smtplib
+import sqlite3
+import threading
+import time
 
 import harness
 import scanners
+
+KILLS = int(os.environ.get("KILLS", "20"))
+SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
+LESSONS = 24
 
 DOMAIN = "posta.beta.example"
 CARLA, DINO, POSTMASTER = f"carla@{DOMAIN}", f"dino@{DOMAIN}", f"postmaster@{DOMAIN}"
@@ -251,6 +264,8 @@ def junk_teaches(beta):
 
 def a_burst_is_told_and_suspended(pair):
     beta = pair.beta
+    reading = session(beta, DINO)
+    reading.select("INBOX")
     with beta.smtp(DINO) as talk:
         for n in range(6):
             talk.sendmail(DINO, [CARLA], harness.message(DINO, CARLA, subject=f"Raffica {n}"))
@@ -267,6 +282,11 @@ def a_burst_is_told_and_suspended(pair):
         raise harness.Failure("a suspended mailbox logs in")
     except smtplib.SMTPAuthenticationError:
         harness.check(True, "nobody logs in")
+    try:
+        reading.uid("FETCH", "1:*", "(BODY[])")
+        raise harness.Failure("a suspended mailbox is read on")
+    except imaplib.IMAP4.abort:
+        harness.check(True, "and whoever was in reads nothing more")
     box = beta.inbox(POSTMASTER)
     uid = box.wait(subject=f"Traffico anomalo in uscita: {DINO} / Unusual outgoing traffic")
     text = box.fetch(uid).decode()
@@ -283,7 +303,179 @@ def a_burst_is_told_and_suspended(pair):
     harness.check(True, "and its user was told")
 
 
+class Mover(threading.Thread):
+    """Moves messages from one folder to another, one after the other, until all are there."""
+
+    def __init__(self, beta, sent, source, target):
+        super().__init__(daemon=True)
+        self.beta, self.left, self.source, self.target = beta, [harness.id_of(one) for one in sent], source, target
+
+    def run(self):
+        while self.left:
+            try:
+                talk = session(self.beta, CARLA)
+                talk.select(self.source)
+                while self.left:
+                    # Of a move that was not answered: it was done, or it is to be done.
+                    found = (talk.uid("SEARCH", None, f'(HEADER Message-ID "{self.left[0]}")')[1][0] or b"").decode()
+                    if not found or talk.uid("MOVE", found, self.target)[0] == "OK":
+                        self.left.pop(0)
+                    time.sleep(0.2)
+                talk.logout()
+            except (OSError, imaplib.IMAP4.error):
+                time.sleep(0.05)
+
+
+def told(beta):
+    """How often each note of a message that was moved has been told: a step is recorded in the commit that takes its note."""
+    with sqlite3.connect(f"file:{beta.folder}/data/sigillo.db?mode=ro", uri=True) as database:
+        return collections.Counter(passage for (passage,) in database.execute("SELECT passage FROM steps WHERE passage LIKE 'refiled.%'"))
+
+
+def moved_under_kills(beta, chance, sent, source, target):
+    mover = Mover(beta, sent, source, target)
+    mover.start()
+    for _ in range(KILLS // 2):
+        time.sleep(chance.uniform(0.0, 1.6))
+        beta.kill()
+        beta.start()
+    mover.join(120)
+    harness.check(not mover.left, f"{len(sent)} messages are moved from {source} to {target} while the server dies {KILLS // 2} times")
+
+
+def lessons_survive_kills(beta, chance):
+    beta.command("mailbox", "set", CARLA, "junk-from", "never", "--as", "user")
+    before, notes = status(beta), told(beta)
+    sent = [relay(beta, CARLA, offer(n), subject=f"Offerta {n}") for n in range(400, 400 + LESSONS)]
+    inbox = beta.inbox(CARLA)
+    harness.wait_for(lambda: {harness.id_of(one) for one in sent} <= {header["Message-ID"] for header in inbox.headers().values()}, "the messages")
+    inbox.close()
+    moved_under_kills(beta, chance, sent, "INBOX", "Junk")
+    harness.wait_for(lambda: status(beta)["spam"] >= before["spam"] + LESSONS, "the lessons", 120)
+    moved_under_kills(beta, chance, sent[: LESSONS // 2], "Junk", "INBOX")
+    harness.wait_for(lambda: status(beta)["ham"] >= before["ham"] + LESSONS // 2, "the lessons of the way back", 120)
+    new = told(beta) - notes
+    harness.equal(set(new.values()), {1}, "each move was told once")
+    harness.equal(len(new), LESSONS + LESSONS // 2, "and every one of them")
+    after = status(beta)
+    counts = {"spam": before["spam"] + LESSONS, "ham": before["ham"] + LESSONS // 2}
+    harness.equal({name: after[name] for name in counts}, counts, "the classifier learned as much as without the kills")
+
+
+class Burst(threading.Thread):
+    """Sends one message after the other until it is told that its mailbox may not send, or may not log in."""
+
+    def __init__(self, beta, user):
+        super().__init__(daemon=True)
+        self.beta, self.user, self.count = beta, user, 0
+        self.accepted, self.unsure, self.refused = set(), set(), set()
+        self.suspended, self.stop = threading.Event(), threading.Event()
+
+    def run(self):
+        while not self.stop.is_set() and not self.suspended.is_set():
+            try:
+                with self.beta.smtp(self.user) as talk:
+                    while not self.stop.is_set():
+                        self.send(talk)
+            except smtplib.SMTPResponseException as error:
+                if error.smtp_code in (535, 550):
+                    self.suspended.set()
+                time.sleep(0.05)
+            except (OSError, smtplib.SMTPException):
+                time.sleep(0.05)
+
+    def send(self, talk):
+        # A new id for every attempt: the same message submitted twice would rightly be two.
+        self.count += 1
+        name = f"<{self.count}.{self.user}>"
+        self.unsure.add(name)
+        try:
+            talk.sendmail(self.user, [CARLA], harness.message(self.user, CARLA, subject="Raffica", message_id=name))
+            self.accepted.add(name)
+        except smtplib.SMTPResponseException:
+            self.refused.add(name)
+            raise
+        self.unsure -= self.accepted | self.refused
+
+
+def standing(beta, user):
+    """What a look from outside finds, whether or not the server runs: suspended, the two records of it, and how many alerts
+    for its user have not been delivered yet."""
+    suspended = "suspended" in next(line for line in beta.command("mailbox", "list").splitlines() if user in line)
+    records = [len(events(beta, kind, user)) for kind in ("suspended", "traffic-anomaly")]
+    queue = json.loads(beta.command("queue", "list", "--json"))
+    return suspended, records, sum(to["address"] == user for entry in queue for to in entry["recipients"])
+
+
+def whole_or_nothing(beta, user, must):
+    suspended, records, alerts = standing(beta, user)
+    if must and not suspended:
+        raise harness.Failure(f"{user} was told that it is suspended, and is not any more")
+    if records != [int(suspended)] * 2:
+        raise harness.Failure(f"{user} is {'' if suspended else 'not '}suspended, and the message log has {records} records of it")
+    if alerts > int(suspended):
+        raise harness.Failure(f"{user} is {'' if suspended else 'not '}suspended, and {alerts} alerts wait for its user")
+    return suspended
+
+
+def a_burst_survives_kills(beta, chance):
+    """AS-05, AS-06: alert and suspension are one commit with the look that found the burst."""
+    bursts, kills, between = [], 0, collections.Counter()
+    while kills < KILLS:
+        burst = Burst(beta, beta.add_mailbox(f"raffica{len(bursts)}@{DOMAIN}"))
+        bursts.append(burst)
+        burst.start()
+        for _ in range(4):
+            time.sleep(chance.uniform(0.2, 1.4))
+            must = burst.suspended.is_set()
+            beta.kill()
+            kills += 1
+            between[whole_or_nothing(beta, burst.user, must)] += 1
+            beta.start()
+            if must:
+                break
+        harness.wait_for(burst.suspended.is_set, f"{burst.user} to be suspended")
+        burst.join(60)
+        if len(burst.accepted | burst.unsure) <= 5:
+            raise harness.Failure(f"{burst.user} was suspended for {len(burst.accepted)} messages where five are usual")
+        postmaster = beta.inbox(POSTMASTER)
+        postmaster.wait(subject=alert_about(burst.user))
+        postmaster.close()
+    harness.check(between[True] and between[False], f"{kills} kills, {between[False]} of them before a burst was found out: each time suspension, alert and record, or none of the three")
+    judge(beta, bursts)
+
+
+def alert_about(user):
+    return f"Traffico anomalo in uscita: {user} / Unusual outgoing traffic"
+
+
+def judge(beta, bursts):
+    for burst in bursts:
+        whole_or_nothing(beta, burst.user, True)
+        beta.command("mailbox", "enable", burst.user)
+        own = beta.inbox(burst.user)
+        own.wait(subject=alert_about(burst.user))
+        harness.equal(len(own.find(subject=alert_about(burst.user))), 1, f"{burst.user} is told once")
+        own.close()
+    postmaster = beta.inbox(POSTMASTER)
+    told = [len(postmaster.find(subject=alert_about(burst.user))) for burst in bursts]
+    postmaster.close()
+    harness.equal(set(told), {1}, "the postmaster once of each")
+    accepted = set().union(*(burst.accepted for burst in bursts))
+    carla = beta.inbox(CARLA)
+    names = lambda: collections.Counter(header["Message-ID"].strip() for header in carla.headers().values() if header["Subject"] == "Raffica")
+    harness.wait_for(lambda: accepted <= set(names()) and "raffica" not in beta.command("queue", "list"), "every accepted message")
+    arrived = names()
+    carla.close()
+    harness.equal(set(arrived.values()), {1}, f"of {len(accepted)} accepted messages none is lost, none is doubled")
+    unasked = set(arrived) - accepted - set().union(*(burst.unsure for burst in bursts))
+    harness.check(not unasked, "and none that was refused was delivered")
+    beta.command("log", "verify")
+
+
 def journey():
+    print(f"  SEED={SEED} KILLS={KILLS}", flush=True)
+    chance = random.Random(SEED)
     with harness.Pair(start=False) as pair:
         rspamd, spamd = scanners.Rspamd(pair.folder / "rspamd"), scanners.Spamd(pair.folder / "spamd")
         beta = pair.beta
@@ -311,6 +503,8 @@ def journey():
             junk_teaches(beta)
             certified_mail_is_left_alone(pair)
             a_burst_is_told_and_suspended(pair)
+            lessons_survive_kills(beta, chance)
+            a_burst_survives_kills(beta, chance)
         finally:
             rspamd.stop()
             spamd.stop()

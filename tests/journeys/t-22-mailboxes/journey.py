@@ -1,18 +1,29 @@
 """Mailboxes as customers have them: offers and quotas, two operators at one mailbox with ordinary clients, a program that
-sends, and a server that finds the mailboxes of its older version."""
+sends, and a server that finds the mailboxes of its older version. While two operators work the server dies (SIGKILL) again
+and again: who has what in charge is one thing in the history, in the keywords and in what they were answered.
 
+    SEED=…  the same moments again (as far as the machine allows)     KILLS=…  another number of times
+"""
+
+import collections
 import imaplib
 import json
+import os
+import random
 import re
 import shutil
 import smtplib
 import sqlite3
 import subprocess
 import threading
+import time
 
 import harness
 
 GIGABYTE = 1024**3
+KILLS = int(os.environ.get("KILLS", "30"))
+SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
+OPERATORS = ("bruno.operatore", "carla.operatrice")
 
 
 def refused(server, status, *words, stdin=None):
@@ -81,7 +92,7 @@ def offers(pair):
 def users(pair, office):
     """BOX-01, BOX-02, BOX-04: who may come in."""
     alfa = pair.alfa
-    for login in ("bruno.operatore", "carla.operatrice"):
+    for login in OPERATORS:
         add_operator(alfa, office, login)
     words = refused(alfa, 1, "user", "add", f"pro@{alfa.domain}", "intruso", "--password-stdin", stdin=b"segretissima\n")
     harness.check("only its holder" in words, "an individual mailbox is its holder's alone")
@@ -128,7 +139,7 @@ def race(pair, office):
     listed = json.loads(alfa.command("mailbox", "messages", office, "--json"))
     harness.equal([(row["number"], row["state"]) for row in listed], [(1, "free"), (2, "free")], "messages are numbered as they come")
 
-    sessions = {login: client(alfa, login) for login in ("bruno.operatore", "carla.operatrice")}
+    sessions = {login: client(alfa, login) for login in OPERATORS}
     for session in sessions.values():
         session.select("INBOX")
     answers, start = {}, threading.Barrier(2)
@@ -226,6 +237,159 @@ def history(pair, office, winner, loser):
     harness.check("INBOX to Ufficio legale" in moved["detail"], "with where it went")
 
 
+class Operator(threading.Thread):
+    """Takes messages in charge, releases and completes them; knows for certain only what was answered."""
+
+    DOES = {("+FLAGS", "$InCharge"): "take", ("-FLAGS", "$InCharge"): "release", ("+FLAGS", "$Completed"): "complete"}
+
+    def __init__(self, alfa, login, first, chance, stop):
+        super().__init__(daemon=True)
+        self.alfa, self.login, self.first, self.chance, self.stop = alfa, login, first, chance, stop
+        self.done, self.unsure, self.refused = collections.Counter(), collections.Counter(), 0
+
+    def run(self):
+        while not self.stop.is_set():
+            try:
+                session = client(self.alfa, self.login)
+                session.select("INBOX")
+                while not self.stop.is_set():
+                    self.work(session)
+            except (OSError, imaplib.IMAP4.error):
+                time.sleep(0.05)
+
+    def work(self, session):
+        session.noop()
+        uids = [int(uid) for uid in (session.uid("SEARCH", f"UID {self.first}:*")[1][0] or b"").split()]
+        uids = [uid for uid in uids if uid >= self.first]  # `N:*` has the last one always
+        if not uids:
+            return time.sleep(0.05)
+        uid = self.chance.choice(uids)
+        flags = session.uid("FETCH", str(uid), "(FLAGS)")[1][0].decode()
+        if f"$InCharge-{self.login}" in flags:
+            self.ask(session, uid, *self.chance.choice([("-FLAGS", "$InCharge"), ("+FLAGS", "$Completed")]))
+        else:
+            self.ask(session, uid, "+FLAGS", "$InCharge")
+        return None
+
+    def ask(self, session, uid, sign, keyword):
+        asked = (uid, self.login, self.DOES[sign, keyword])
+        self.unsure[asked] += 1
+        status, said = session.uid("STORE", str(uid), sign, f"({keyword})")
+        self.unsure[asked] -= 1
+        if status == "OK":
+            self.done[asked] += 1
+        elif b"[INUSE]" in said[0]:
+            self.refused += 1
+        else:
+            raise harness.Failure(f"{asked} is answered {status} {said}")
+
+
+class Correspondent(threading.Thread):
+    """Writes to the office; a message counts as accepted only with a 250 in hand."""
+
+    def __init__(self, alfa, office, stop):
+        super().__init__(daemon=True)
+        self.alfa, self.office, self.stop, self.accepted, self.unsure = alfa, office, stop, set(), set()
+
+    def run(self):
+        while not self.stop.is_set():
+            sent = harness.message(self.alfa.mailbox, self.office, subject="Pratica")
+            try:
+                self.alfa.submit(sent, [self.office])
+                self.accepted.add(harness.id_of(sent))
+            except (OSError, smtplib.SMTPException):
+                self.unsure.add(harness.id_of(sent))
+            time.sleep(0.3)
+
+
+def agree(alfa, office, first):
+    """BOX-05, BOX-07 to BOX-11, by commands, whether or not the server runs: numbers are without gap, the history alone says
+    who has what, and each message's charge and keywords say the same."""
+    listed = json.loads(alfa.command("mailbox", "messages", office, "--json"))
+    rows = [row for row in listed if row["number"] >= first]
+    numbers = [row["number"] for row in rows]
+    if numbers != list(range(first, first + len(rows))):
+        raise harness.Failure(f"the numbers from {first} on are {numbers}")
+    past, state = collections.Counter(), {}
+    for entry in json.loads(alfa.command("mailbox", "history", office, "--limit", "100000", "--json")):
+        number, login, action = entry["number"], entry["login"], entry["action"]
+        if number < first:
+            continue
+        before = state.get(number, ("free", None))
+        good = before[0] != "in-charge" if action == "take" else before == ("in-charge", login)
+        if not good:
+            raise harness.Failure(f"message {number} is {before}, and {login} {action}s it")
+        state[number] = {"take": ("in-charge", login), "release": ("free", None), "complete": ("completed", login)}[action]
+        past[number, login, action] += 1
+    marks = {"free": lambda _: set(), "in-charge": lambda login: {"$InCharge", f"$InCharge-{login}"}, "completed": lambda _: {"$Completed"}}
+    for row in rows:
+        word, login = state.get(row["number"], ("free", None))
+        charge = row["charge"]["login"] if row["charge"] else None
+        keywords = {flag for flag in row["flags"] if flag.startswith(("$InCharge", "$Completed"))}
+        if (row["state"], charge, keywords) != (word, login, marks[word](login)):
+            raise harness.Failure(f"message {row['number']}: the history says {word} {login}, the mailbox {row}")
+    return rows, past
+
+
+def killed(pair, office, chance):
+    """Between any two of these the server may have died: it is before or after, for the history, the keywords, the numbers
+    and whoever was answered."""
+    alfa, stop = pair.alfa, threading.Event()
+    listed = json.loads(alfa.command("mailbox", "messages", office, "--json"))
+    first = max(row["number"] for row in listed) + 1
+    with client(alfa, office) as session:
+        session.select("INBOX", readonly=True)
+        uid_next = int(session.response("UIDNEXT")[1][0])
+    operators = [Operator(alfa, login, uid_next, random.Random(chance.random()), stop) for login in OPERATORS]
+    correspondent = Correspondent(alfa, office, stop)
+    for thread in [*operators, correspondent]:
+        thread.start()
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.0, 0.8))
+        alfa.kill()
+        agree(alfa, office, first)
+        alfa.start()
+    time.sleep(1)
+    stop.set()
+    for thread in [*operators, correspondent]:
+        thread.join(130)
+    inbox = alfa.inbox(office)
+    named = lambda: collections.Counter(header["X-Riferimento-Message-ID"] for header in inbox.headers().values())
+    harness.wait_for(lambda: correspondent.accepted <= set(named()) and not waits(alfa, office), "the mail for the office")
+    rows, past = agree(alfa, office, first)
+    harness.check(len(rows) > 5, f"{KILLS} kills; {len(rows)} messages came meanwhile, numbered without gap or double")
+    harness.check(sum(past.values()) > KILLS, f"{sum(past.values())} times a message was taken, released or completed: history, charge and keywords agree after each kill")
+    refused = sum(operator.refused for operator in operators)
+    harness.check(refused, f"{refused} times an operator met what the other had: nobody got it from him")
+    number = {row["uid"]: row["number"] for row in rows}
+    for operator in operators:
+        for (uid, login, action), times in (operator.done + operator.unsure).items():
+            sure, noted = operator.done[uid, login, action], past[number[uid], login, action]
+            if not sure <= noted <= times:
+                raise harness.Failure(f"{login} was answered {sure} times that he {action}s {number[uid]}; the history has it {noted} times")
+    harness.check(True, "what an operator was answered stands in the history, as often")
+    came = {name: count for name, count in named().items() if name in correspondent.accepted | correspondent.unsure}
+    harness.equal(set(came.values()), {1}, "each accepted message is there once")
+    for uid, flags in flags_of(inbox).items():
+        row = next((row for row in rows if row["uid"] == uid), None)
+        if row and flags != {flag for flag in row["flags"] if flag.startswith("$")}:
+            raise harness.Failure(f"message {row['number']}: a client sees {flags}")
+    harness.check(True, "and a client sees the same keywords")
+    inbox.close()
+
+
+def waits(provider, address):
+    queue = json.loads(provider.command("queue", "list", "--json"))
+    return any(to["address"] == address for entry in queue for to in entry["recipients"])
+
+
+def flags_of(inbox):
+    """{UID: keywords with a dollar}"""
+    _, answer = inbox.open().uid("FETCH", "1:*", "(FLAGS)")
+    lines = [line.decode() for line in answer]
+    return {int(re.search(r"UID (\d+)", line).group(1)): set(re.findall(r"\$[^ ()]+", line)) for line in lines}
+
+
 def holder(pair, office):
     """BOX-03: the holder takes over, and it is written down."""
     alfa = pair.alfa
@@ -315,6 +479,9 @@ def sends(pair):
 def older_store(pair, office):
     """A store that the version before this one left: mailboxes, passwords and mail are there, each message with a number."""
     alfa = pair.alfa
+    # What is still on its way (receipts of what was sent before, between the two and back) would be filed between two looks.
+    empty = lambda provider: json.loads(provider.command("queue", "list", "--json")) == []
+    harness.wait_for(lambda: all(empty(provider) for provider in (alfa, pair.beta) * 2), "both queues to be empty")
     before = json.loads(alfa.command("mailbox", "list", "--json"))
     inbox = alfa.inbox(office)
     mail = {uid: harness.sha256(inbox.fetch(uid)) for uid in inbox.headers()}
@@ -347,6 +514,7 @@ def older_store(pair, office):
 
 
 def journey():
+    print(f"  SEED={SEED} KILLS={KILLS}", flush=True)
     with harness.Pair() as pair:
         office = f"ufficio@{pair.alfa.domain}"
         offers(pair)
@@ -354,10 +522,11 @@ def journey():
         users(pair, office)
         settings(pair)
         race(pair, office)
+        killed(pair, office, random.Random(SEED))
         holder(pair, office)
         over_quota(pair)
         sends(pair)
         older_store(pair, office)
 
 
-journey()
+harness.main(journey)
