@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sigillo_mail::Failure;
+use sigillo_mail::{EnhancedCode, Failure};
 use sigillo_mail::structure::Structure;
 use sigillo_policy::Stage;
 use sigillo_store::queue::{Recipient, RecipientState};
@@ -186,7 +186,15 @@ impl Server {
         }
         let origin = Origin { way: crate::origin::Way::Internal, ..letter.origin.clone() };
         let letter = if stage == Stage::Reception { Letter { origin, ..letter } } else { letter };
-        let ending = self.pass(letter.clone(), structure.clone(), stage, Waiting::Queue(entry.phase)).await?;
+        let ending = self.pass(letter.clone(), structure.clone(), stage, Waiting::Queue(entry.phase)).await;
+        let ending = match ending {
+            // A submission that was held, and that its mailbox's rules do not let go now (BOX-09, BOX-14): it waits, and in
+            // the end its sender hears of it.
+            Err(StoreError::InUse(why) | StoreError::Limit(why)) => {
+                Ending::Deferred(Failure::transient(EnhancedCode(4, 7, 1), why))
+            }
+            ended => ended?,
+        };
         if let Ending::Deferred(failure) = ending {
             for recipient in &entry.recipients {
                 self.retry_or_give_up(&entry, recipient, &letter, &structure, failure.clone(), None).await?;

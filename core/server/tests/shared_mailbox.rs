@@ -206,6 +206,35 @@ async fn box_09_who_answers_has_the_message_in_charge() {
     assert_eq!(lines, [(1, "bruno", "take"), (1, "bruno", "reply"), (2, OFFICE, "reply")]);
 }
 
+/// BOX-04: what a removed operator had in charge is free, each copy of it; the history tells it once.
+#[tokio::test]
+async fn box_04_what_a_removed_operator_had_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    let work = |tx: &mut Tx<'_>| {
+        let (inbox, sent) =
+            (tx.reader().folder(OFFICE, "INBOX")?.unwrap().id, tx.reader().folder(OFFICE, "Sent")?.unwrap().id);
+        tx.copy_items(OFFICE, inbox, &[1], sent)?;
+        for (login, uid) in [("bruno", 1), ("carla", 2)] {
+            let (user, item) = (tx.reader().user(login)?.unwrap(), tx.reader().item(inbox, uid)?.unwrap());
+            tx.take(&user, &item)?;
+        }
+        tx.remove_user("bruno")?;
+        let marked = |item: &sigillo_store::Item| item.flags.iter().any(|flag| flag.starts_with("$InCharge"));
+        let copies = [tx.reader().item(inbox, 1)?, tx.reader().item(sent, 1)?, tx.reader().item(inbox, 2)?];
+        Ok(copies.map(|copy| marked(&copy.unwrap())))
+    };
+    assert_eq!(store.write(work).await.unwrap(), [false, false, true]);
+    let charge = |number| store.look(|r| r.charge(OFFICE, number)).unwrap().map(|charge| charge.login);
+    assert_eq!((charge(1), charge(2).as_deref()), (None, Some("carla")));
+    let history = store.look(|r| r.history(OFFICE, Some(1), 100)).unwrap();
+    let lines: Vec<_> = history.iter().map(|e| (e.login.as_str(), e.action.as_str(), e.detail.as_str())).collect();
+    assert_eq!(
+        lines,
+        [("bruno", "take", ""), ("administrator", "release", "it was in charge of bruno")]
+    );
+}
+
 /// BOX-11: what one user can make grow by repeating himself ends, what matters is noted for ever, and age removes it all.
 #[tokio::test]
 async fn box_11_the_history_is_kept_and_bounded() {

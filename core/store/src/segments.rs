@@ -83,8 +83,10 @@ impl Segments {
 
     /// Gives a file's space back. A file that is not there is no error: the goal is reached.
     pub(crate) fn remove(&self, number: u64) -> io::Result<()> {
+        let removed = fs::remove_file(self.path(number));
+        // Afterwards: whoever reads meanwhile must not leave a handle of a file that is gone.
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        match fs::remove_file(self.path(number)) {
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

@@ -15,7 +15,9 @@ fn large(store: &Store, byte: u8) -> Rope {
     spool.finish().unwrap()
 }
 
-fn there(store: &Store, content: &Rope) -> bool {
+/// Files go after the commit was answered, and before the next one begins.
+async fn there(store: &Store, content: &Rope) -> bool {
+    store.write(|_| Ok(())).await.unwrap();
     content.read(&**store.segments(), 0, 1).is_ok()
 }
 
@@ -33,11 +35,11 @@ async fn what_nothing_names_is_given_back() {
     store.write(move |tx| tx.put_message(&content)).await.unwrap();
     store.give_back(&refused).await.unwrap();
     store.give_back(&named).await.unwrap();
-    assert!(there(&store, &named) && !there(&store, &refused) && there(&store, &read));
+    assert!(there(&store, &named).await && !there(&store, &refused).await && there(&store, &read).await);
     store.give_back_finished(Duration::from_secs(3600)).await.unwrap();
-    assert!(there(&store, &read), "somebody may still come to name it");
+    assert!(there(&store, &read).await, "somebody may still come to name it");
     store.give_back_finished(Duration::ZERO).await.unwrap();
-    assert!(there(&store, &named) && !there(&store, &read));
+    assert!(there(&store, &named).await && !there(&store, &read).await);
     assert_eq!(files(folder.path()), 1);
 }
 
@@ -48,6 +50,7 @@ async fn content_that_left_is_not_kept_again() {
     let store = Store::open(folder.path()).unwrap();
     let content = large(&store, 1);
     store.give_back(&content).await.unwrap();
+    assert!(!there(&store, &content).await);
     let mut made = Rope::from_bytes("Subject: of a step\r\n\r\n");
     made.append(&content);
     let kept = store.write(move |tx| tx.put_message(&made)).await;
@@ -72,8 +75,8 @@ async fn a_deleted_mailbox_gives_back_what_only_its_notes_name() {
         tx.expunge(ADA, junk, &[uid]).map(drop)
     };
     store.write(setup).await.unwrap();
-    assert!(there(&store, &content), "it is still to be learned from");
+    assert!(there(&store, &content).await, "it is still to be learned from");
     store.write(|tx| tx.remove_account(ADA)).await.unwrap();
-    assert!(!there(&store, &content));
+    assert!(!there(&store, &content).await);
     assert!(store.read(|r| r.due_refiled(u64::MAX / 4, 10)).await.unwrap().is_empty());
 }

@@ -1,5 +1,6 @@
 """What other systems have done is done: a message that another server took does not go there twice, though what the chain
-reads changes all the while; and a target that was away is asked again as soon as an operator says so.
+reads changes all the while; and a target that was away is asked again as soon as an operator says so. A message that an
+operator lets go, and that may not go, is reported in the end.
 
 A third server, of an ordinary domain, with guests that count and ask; another maker's mail server (aiosmtpd), and an HTTP
 server as the target.
@@ -17,7 +18,7 @@ import harness
 import telephones
 
 DOMAIN, ELSEWHERE = "gamma.example", "altrove.example"
-ADA, ASKER = f"ada@{DOMAIN}", f"asker@{DOMAIN}"
+ADA, ASKER, SLOW = f"ada@{DOMAIN}", f"asker@{DOMAIN}", f"lento@{DOMAIN}"
 MESSAGES, CLIENTS = 60, 6
 REQUESTS = 256  # as many as one step may make
 
@@ -26,6 +27,7 @@ apiVersion: sigillo/v1
 kind: Policy
 plugins:
   tallies: {{ component: tallies@0.1, grants: {{ state: true }} }}
+  spins-forever: {{ component: spins-forever@0.1 }}
   asks-outside:
     component: asks-outside@0.1
     config: {{ kind: many }}
@@ -36,6 +38,12 @@ chains:
     stage: access
     when: {{ identity: {ASKER} }}
     steps: [{{ plugin: asks-outside, on-failure: defer }}]
+"""
+HOLDING = f"""\
+  - name: holding
+    stage: access
+    when: {{ identity: {SLOW} }}
+    steps: [{{ plugin: spins-forever, on-failure: hold, limits: {{ cpu: 200ms }} }}]
 """
 
 
@@ -59,9 +67,9 @@ class Gamma(harness.Provider):
             # Whoever waits for the target to be asked again by itself waits longer than a test.
             f'targets:\n  gateway:\n    protocol: http\n    url: "http://127.0.0.1:{target}/"\n    limits: {{ retry: [3600] }}\n'
         )
-        (folder / "policy.yaml").write_text(POLICY)
+        (folder / "policy.yaml").write_text(POLICY + HOLDING)
         self.command("domain", "add", DOMAIN, "--class", "ordinary")
-        for user in (ADA, ASKER):
+        for user in (ADA, ASKER, SLOW):
             self.add_mailbox(user)
 
     def requests(self):
@@ -180,6 +188,36 @@ def damaged(gamma):
     return {one["key"]: one for one in json.loads(text)}
 
 
+def let_go_and_reported(gamma):
+    """BOX-14: what was held counts on the day on which it goes."""
+    gamma.command("mailbox", "daily-sends", SLOW, "1")
+    held = harness.message(SLOW, ADA, subject="Trattenuta")
+    gamma.submit(held, [ADA], user=SLOW)
+    queue = lambda: json.loads(gamma.command("queue", "list", "--json"))
+    entry = next(entry for entry in queue() if entry["reverse-path"] == SLOW)
+    harness.equal(entry["recipients"][0]["state"], "held", "a message is held")
+    harness.equal(gamma.stop(), 0, "the policy is mended")
+    (gamma.folder / "policy.yaml").write_text(POLICY)
+    gamma.start()
+    gamma.submit(harness.message(SLOW, ADA), [ADA], user=SLOW)
+    gamma.stop()
+    gamma.command("queue", "release", entry["id"])
+    gamma.start()
+    said = lambda: [to["reply"] for one in queue() if one["id"] == entry["id"] for to in one["recipients"]]
+    harness.wait_for(lambda: "recipients a day" in (said()[0] or ""), "the held message to be tried")
+    harness.check(True, "let go on a day on which its mailbox has sent enough, it waits")
+    gamma.kill()
+    with sqlite3.connect(gamma.folder / "data" / "sigillo.db") as database:
+        database.execute("UPDATE entries SET expires = 1")
+        database.execute("UPDATE recipients SET due = 1")
+    gamma.start()
+    inbox = gamma.inbox(SLOW)
+    report = inbox.fetch(harness.wait_for(lambda: list(inbox.headers()), "a report")[0]).decode()
+    inbox.close()
+    harness.check("recipients a day" in report and "Trattenuta" in report, "when its time is over its sender is told why it did not go")
+    harness.equal(queue(), [], "and nothing waits any more")
+
+
 def journey():
     with harness.Pair(start=False) as pair:
         base = harness.free_ports()
@@ -191,6 +229,7 @@ def journey():
             handed_over_once(gamma, mail)
             asked_when_an_operator_says_so(gamma, target)
             one_damaged_request_stops_no_other(gamma, target)
+            let_go_and_reported(gamma)
             harness.equal(gamma.stop(), 0, "the server runs until it is stopped")
         except BaseException:
             print(gamma.log.read_text(errors="replace")[-4000:] if gamma.log.exists() else "")
