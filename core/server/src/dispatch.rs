@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sigillo_mail::{EnhancedCode, Failure};
 use sigillo_mail::structure::Structure;
+use sigillo_mail::{EnhancedCode, Failure};
 use sigillo_policy::Stage;
 use sigillo_store::queue::{Recipient, RecipientState};
 use sigillo_store::{Entry, EntryId, Phase, StoreError};

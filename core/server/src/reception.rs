@@ -216,8 +216,7 @@ async fn take(
     scanner: Scanner,
 ) -> Result<Accepted, Failure> {
     // RFC 3463 §3.7: 5.6.0, other or undefined media error.
-    let structure =
-        scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
+    let structure = scanner.finish().map_err(|error| Failure::permanent(EnhancedCode(5, 6, 0), error.to_string()))?;
     check_loop(&structure)?;
     let (content, structure) = with_message_id(server, session, content, structure).await?;
     let id = new_id();

@@ -229,10 +229,7 @@ async fn box_04_what_a_removed_operator_had_is_free() {
     assert_eq!((charge(1), charge(2).as_deref()), (None, Some("carla")));
     let history = store.look(|r| r.history(OFFICE, Some(1), 100)).unwrap();
     let lines: Vec<_> = history.iter().map(|e| (e.login.as_str(), e.action.as_str(), e.detail.as_str())).collect();
-    assert_eq!(
-        lines,
-        [("bruno", "take", ""), ("administrator", "release", "it was in charge of bruno")]
-    );
+    assert_eq!(lines, [("bruno", "take", ""), ("administrator", "release", "it was in charge of bruno")]);
 }
 
 /// BOX-11: what one user can make grow by repeating himself ends, what matters is noted for ever, and age removes it all.
