@@ -7,8 +7,9 @@
 //! | ceased for cause, or expired and ceased | no | no | is deleted from the thirtieth day after the end on (ADM-25) |
 //! | withdrawn | until the day that the customer named | until then | is deleted from that day on (ADM-26) |
 //!
-//! Deletion goes mailbox by mailbox in small commits, and on after an interruption. Evidence and quarantine are never
-//! deleted, and a mailbox whose copies await the legal preservation stays until that has confirmed them (CON-08).
+//! Nothing is deleted within a day of its announcement, also where the date that was named lies far back. Deletion goes
+//! mailbox by mailbox in small commits, and on after an interruption. Evidence and quarantine are never deleted, and a
+//! mailbox whose copies await the legal preservation stays until that has confirmed them (CON-08).
 
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ use crate::permissions::{Operation, Subject};
 const DELETED_AT_ONCE: u32 = 200;
 /// A day.
 const DAY_MS: u64 = 24 * 3_600_000;
+/// From the announcement to the first deletion, whatever date was named: a wrong year can still be taken back.
+const SECOND_THOUGHTS_MS: u64 = DAY_MS;
 
 /// Says why a mailbox must stay, if it must.
 pub type Guard = Arc<dyn Fn(&Reader<'_>, &str) -> Result<Option<String>, StoreError> + Send + Sync>;
@@ -170,7 +173,7 @@ impl Provisioning {
             let (closes, deletes) = match ending {
                 Ending::Termination => {
                     let closes = date.or(expiry).unwrap_or(now);
-                    (closes, closes + settings.deletion_days * DAY_MS)
+                    (closes, (closes + settings.deletion_days * DAY_MS).max(now + SECOND_THOUGHTS_MS))
                 }
                 Ending::Withdrawal => {
                     let earliest = now + settings.notice_days * DAY_MS;

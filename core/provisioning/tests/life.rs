@@ -268,6 +268,21 @@ async fn an_address_is_not_given_to_somebody_else_by_mistake() {
     assert_eq!(own.mailbox(&house.root, &mailbox(ADA)).await.unwrap().standing, Standing::Active);
 }
 
+/// The wrong year in an end of service can be taken back before anything is lost.
+#[tokio::test]
+async fn nothing_is_deleted_within_a_day_of_its_announcement() {
+    let house = House::with_customer().await;
+    house.add(ADA).await;
+    let own = &house.provisioning;
+    let said = now();
+    let long_ago = ceasing(HoldOn::Mailbox, ADA, Ending::Termination, Some(said - 365 * DAY));
+    let hold = own.cease(&house.root, long_ago).await.unwrap();
+    assert!(hold.deletes.unwrap() >= said + DAY);
+    assert!(own.delete_due(&house.root, said + DAY - 1, false, None).await.unwrap().mailboxes.is_empty());
+    own.undo_cessation(&house.root, HoldOn::Mailbox, ADA).await.unwrap();
+    assert!(own.delete_due(&house.root, said + 2 * DAY, false, None).await.unwrap().mailboxes.is_empty());
+}
+
 /// A mailbox whose deletion was cut off after any commit is deleted by the next round.
 #[tokio::test]
 async fn a_deletion_that_was_interrupted_goes_on() {

@@ -244,6 +244,9 @@ def case(pair, client_id, authority):
     out = pair.folder / "caso.eml"
     words = ["--message-id", client_id, "--requester", pair.beta.mailbox, "--reason", "modulo 12 del 3 febbraio"]
     said = json.loads(log(pair.alfa, "case", *words, "--out", out, "--send-from", operator, "--json"))
+    extract = out.read_bytes()
+    again = log(pair.alfa, "case", *words, "--out", out, ok=False)
+    harness.check(not again and out.read_bytes() == extract, "an extract that was given out is not overwritten")
     harness.check(said["records"] > 0 and said["sent"] and said["unstamped"] == 0, "the archive is made of stamped files")
     found = log(pair.alfa, "case", "--message-id", "nobody@nowhere", "--requester", ada, "--reason", "x", "--out", pair.folder / "no.eml", ok=False)
     harness.check(not found and not (pair.folder / "no.eml").exists(), "of an unknown message there is none")

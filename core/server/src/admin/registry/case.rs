@@ -53,6 +53,9 @@ pub async fn case(config: &Config, store: &Store, arguments: CaseArguments) -> R
         Some(address) => Some(own_mailbox(store, address).await?),
         None => None,
     };
+    if arguments.out.exists() {
+        return Err(CommandError::Other(format!("{} is there already", arguments.out.display())));
+    }
     // What is to be proved must be in a file first, with a stamp where there is an authority.
     store.seal(&sealing(config), true).await?;
     if let Some(stamper) = Stamper::of(config)? {
