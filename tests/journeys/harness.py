@@ -444,6 +444,8 @@ def valid_daticert(xml, folder):
 
 def main(journey):
     """Runs a journey as a program: exit status 0 only if it came to its end."""
+    # Whoever runs in the background of a shell inherits that Ctrl-C is ignored, and so would what is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         journey()
     except Failure as failure:
