@@ -85,8 +85,12 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// `Conflict` if a key has another version than a step read (0: not there).
     pub fn check_plugin_state(&mut self, plugin: &str, key: &str, version: u64) -> Result<(), StoreError> {
-        let current = self.reader().plugin_state(plugin, key, self.now)?.map_or(0, |(_, version)| version);
-        if current == version { Ok(()) } else { Err(StoreError::Conflict(format!("state '{key}' of plugin {plugin}"))) }
+        let current: Option<i64> = self
+            .db
+            .prepare_cached("SELECT version FROM plugin_state WHERE plugin = ?1 AND key = ?2 AND expires > ?3")?
+            .query_row((plugin, key, self.now as i64), |row| row.get(0))
+            .optional()?;
+        if current.unwrap_or(0) as u64 == version { Ok(()) } else { Err(StoreError::Conflict(format!("state '{key}' of plugin {plugin}"))) }
     }
 
     /// Sets or removes a value.

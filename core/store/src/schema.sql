@@ -177,13 +177,14 @@ CREATE TABLE IF NOT EXISTS recipients (
 );
 CREATE INDEX IF NOT EXISTS recipients_by_due ON recipients(state, due);
 
--- What plugins keep. `version` changes with every write and is never used twice for a key.
+-- What plugins keep. `version` changes with every write and is never used twice for a key. The value stands last: what is
+-- behind it is found by reading through it, and it may have 64 KiB.
 CREATE TABLE IF NOT EXISTS plugin_state (
     plugin  TEXT NOT NULL,
     key     TEXT NOT NULL,
-    value   BLOB NOT NULL,
     version BIGINT NOT NULL,
     expires BIGINT NOT NULL,
+    value   BLOB NOT NULL,
     PRIMARY KEY (plugin, key)
 );
 CREATE INDEX IF NOT EXISTS plugin_state_by_expiry ON plugin_state(expires);
