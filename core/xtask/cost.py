@@ -15,6 +15,7 @@ submission to the delivery receipt, four signatures a message.
 """
 
 import argparse
+import json
 import os
 import shutil
 import smtplib
@@ -194,6 +195,8 @@ class Whole(Plain):
             for number in range(LESSONS):
                 lesson.write_bytes(harness.message("zoe@elsewhere.example", self.recipient, subject=f"{words} {number}", text=f"{words} numero {number}\r\n"))
                 self.pair.alfa.command("antispam", "learn", f"class={kind}", "--file", lesson)
+        # Lessons are learned some time after they are taken; before, the classifier is asked for nothing.
+        harness.wait_for(lambda: json.loads(self.pair.alfa.command("antispam", "status", "--json"))["classifies"], "the lessons", 180)
 
     def __enter__(self):
         self.outside.__enter__()
