@@ -90,7 +90,11 @@ impl Tx<'_> {
             .prepare_cached("SELECT version FROM plugin_state WHERE plugin = ?1 AND key = ?2 AND expires > ?3")?
             .query_row((plugin, key, self.now as i64), |row| row.get(0))
             .optional()?;
-        if current.unwrap_or(0) as u64 == version { Ok(()) } else { Err(StoreError::Conflict(format!("state '{key}' of plugin {plugin}"))) }
+        if current.unwrap_or(0) as u64 == version {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict(format!("state '{key}' of plugin {plugin}")))
+        }
     }
 
     /// Sets or removes a value.
